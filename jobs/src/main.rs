@@ -1,0 +1,3 @@
+//! The binary `fathom`.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! Aperture corrections: fit per exposure, propagate to coadds, apply to fluxes.
+
+mod fit;
+
+pub use fit::{ApCorrConfig, StarFluxes, fit_ap_corr};

@@ -1,0 +1,7 @@
+//! From the layers' footprints and peaks to non-overlapping parents.
+
+mod associate_peaks;
+mod parent;
+
+pub use associate_peaks::{AssociateConfig, AssociateError, AssociatePeaks};
+pub use parent::{Parent, PeakDecision, PeakRecord, object_id, parent_id};

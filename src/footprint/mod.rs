@@ -1,0 +1,9 @@
+//! Regions of pixels: spans, peaks, footprints, and footprints with their own pixels.
+
+mod heavy;
+mod peak;
+mod span_set;
+
+pub use heavy::HeavyFootprint;
+pub use peak::{Footprint, Peak};
+pub use span_set::{Span, SpanSet};

@@ -1,0 +1,18 @@
+//! Files: the only module that names HDF5 and FITS. One file per product; each page here is its specification.
+
+pub mod blends;
+pub mod coadd;
+mod error;
+pub mod exposure;
+#[cfg(feature = "fits")]
+pub mod fits;
+pub mod import;
+pub mod layers;
+pub mod parents;
+pub mod product;
+pub mod run;
+pub mod table;
+pub mod truth;
+pub mod visit;
+
+pub use error::FormatError;

@@ -1,0 +1,60 @@
+//! Two-dimensional Chebyshev polynomials over a box of pixels.
+
+use crate::geometry::{Box2, PixelPoint};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// Σ c[j, i] T_i(x') T_j(y'), with x', y' the position scaled to [-1, 1] over `bbox`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chebyshev2 {
+    /// Domain: pixel centres from its first to its last pixel span [-1, 1].
+    pub bbox: Box2,
+    /// Coefficients `[j, i]` (order in y, order in x).
+    pub coefficients_yx: Array2<f64>,
+}
+
+impl Chebyshev2 {
+    /// A constant.
+    #[must_use]
+    pub fn constant(bbox: Box2, value: f64) -> Self {
+        Self { bbox, coefficients_yx: Array2::from_elem((1, 1), value) }
+    }
+
+    /// Value at a position.
+    #[must_use]
+    pub fn at(&self, p: PixelPoint) -> f64 {
+        let scale = |v: f64, v0: i32, n: i32| if n > 1 { 2.0 * (v - f64::from(v0)) / f64::from(n - 1) - 1.0 } else { 0.0 };
+        let (x, y) = (scale(p.x, self.bbox.x0, self.bbox.width), scale(p.y, self.bbox.y0, self.bbox.height));
+        // Clenshaw, first along x for each row, then along y.
+        let mut rows = self.coefficients_yx.rows().into_iter().map(|row| clenshaw(x, row.iter().rev().copied())).collect::<Vec<_>>();
+        rows.reverse();
+        clenshaw(y, rows.into_iter())
+    }
+}
+
+/// Σ c_i T_i(x), coefficients from the highest order down (Clenshaw 1955).
+fn clenshaw(x: f64, from_highest: impl Iterator<Item = f64>) -> f64 {
+    let (mut b1, mut b2) = (0.0, 0.0);
+    for c in from_highest {
+        (b1, b2) = (c + 2.0 * x * b1 - b2, b1);
+    }
+    b1 - x * b2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_abs_diff_eq;
+
+    #[test]
+    fn equals_the_cosine_form() {
+        let bbox = Box2::new(0, 0, 11, 21);
+        let c = Array2::from_shape_fn((3, 4), |(j, i)| 1.0 / (1.0 + i as f64 + 2.0 * j as f64));
+        let cheb = Chebyshev2 { bbox, coefficients_yx: c.clone() };
+        for (px, py) in [(0.0, 0.0), (2.5, 17.0), (10.0, 20.0), (5.0, 10.0)] {
+            let (x, y): (f64, f64) = (px / 5.0 - 1.0, py / 10.0 - 1.0);
+            let expected: f64 = c.indexed_iter().map(|((j, i), &v)| v * (i as f64 * x.acos()).cos() * (j as f64 * y.acos()).cos()).sum();
+            assert_abs_diff_eq!(cheb.at(PixelPoint::new(px, py)), expected, epsilon = 1e-12);
+        }
+    }
+}
