@@ -2,7 +2,9 @@
 //! (tract -> patches -> cells).
 
 mod box2;
+mod distortion;
 mod point;
+mod projection;
 mod sky_map;
 mod wcs;
 

@@ -92,8 +92,34 @@ impl Tract {
     ///
     /// # Errors
     /// [`SkyMapError::Config`] if a setting is outside its range.
-    pub fn new(_config: &SkyMapConfig) -> Result<Self, SkyMapError> {
-        todo!()
+    pub fn new(config: &SkyMapConfig) -> Result<Self, SkyMapError> {
+        let check =
+            |is_good: bool, key, found: String, expected| if is_good { Ok(()) } else { Err(SkyMapError::Config { key, found, expected }) };
+        let c = config;
+        check((0.0..360.0).contains(&c.ra_deg), "ra_deg", c.ra_deg.to_string(), "degrees in 0..360")?;
+        check((-90.0..=90.0).contains(&c.dec_deg), "dec_deg", c.dec_deg.to_string(), "degrees in -90..=90")?;
+        check(
+            c.pixel_scale_arcsec > 0.0 && c.pixel_scale_arcsec <= 60.0,
+            "pixel_scale_arcsec",
+            c.pixel_scale_arcsec.to_string(),
+            "arcsec in (0, 60]",
+        )?;
+        check((16..=1024).contains(&c.cell_px), "cell_px", c.cell_px.to_string(), "16..=1024 pixels")?;
+        let n_px = |i: usize| u64::from(c.tract_cells[i]) * u64::from(c.cell_px);
+        // Ids hold 20 bits a coordinate.
+        let fits = |i: usize| c.tract_cells[i] > 0 && n_px(i) <= 1 << 20;
+        check(fits(0) && fits(1), "tract_cells", format!("{:?}", c.tract_cells), "at least 1 cell and at most 2^20 pixels a side")?;
+        let patches_fit = (0..2).all(|i| c.patches[i] >= 1 && c.patches[i] <= c.tract_cells[i]);
+        check(patches_fit, "patches", format!("{:?}", c.patches), "at least 1 and at most tract_cells a side")?;
+        let scale_deg = c.pixel_scale_arcsec / 3600.0;
+        let middle = |i: usize| (n_px(i) as f64 - 1.0) / 2.0;
+        let wcs = Wcs::tan(
+            SkyPoint::from_degrees(c.ra_deg, c.dec_deg),
+            PixelPoint::new(middle(0), middle(1)),
+            [[-scale_deg, 0.0], [0.0, scale_deg]],
+        )
+        .expect("a positive pixel scale makes an invertible matrix");
+        Ok(Self { config: config.clone(), wcs })
     }
 
     /// Pixel <-> sky of the tract's grid.
@@ -111,36 +137,111 @@ impl Tract {
     /// All pixels.
     #[must_use]
     pub fn bbox(&self) -> Box2 {
-        todo!()
+        let [nx, ny] = self.config.tract_cells;
+        self.cells_bbox(0..nx, 0..ny)
     }
 
     /// All patches, row by row.
     #[must_use]
     pub fn patches(&self) -> Vec<Patch> {
-        todo!()
+        let [nx, ny] = self.config.patches;
+        (0..ny).flat_map(|row| (0..nx).map(move |column| PatchId { row, column })).map(|id| self.patch(id)).collect()
     }
 
     /// The patch that holds pixel (`x`, `y`), if the tract does.
     #[must_use]
-    pub fn patch_of(&self, _x: i32, _y: i32) -> Option<Patch> {
-        todo!()
+    pub fn patch_of(&self, x: i32, y: i32) -> Option<Patch> {
+        if !self.bbox().contains(x, y) {
+            return None;
+        }
+        let [nx, ny] = self.config.patches;
+        let (cx, cy) = (x as u32 / self.config.cell_px, y as u32 / self.config.cell_px);
+        let holding = |cell: u32, i: usize, n: u32| (0..n).rfind(|&k| self.first_cell(k, i) <= cell).expect("patch 0 starts at cell 0");
+        Some(self.patch(PatchId { row: holding(cy, 1, ny), column: holding(cx, 0, nx) }))
     }
 
     /// All cells that share a pixel with `bbox`, row by row.
     #[must_use]
-    pub fn cells_in(&self, _bbox: &Box2) -> Vec<Cell> {
-        todo!()
+    pub fn cells_in(&self, bbox: &Box2) -> Vec<Cell> {
+        let part = self.bbox().intersect(bbox);
+        if part.is_empty() {
+            return Vec::new();
+        }
+        let side = self.config.cell_px as i32;
+        let (columns, rows) = (part.x0 / side..=(part.x1() - 1) / side, part.y0 / side..=(part.y1() - 1) / side);
+        rows.flat_map(|row| columns.clone().map(move |column| (column as u32, row as u32))).map(|(c, r)| self.cell(c, r)).collect()
     }
 
     /// The cell that holds the position, if the tract does.
     #[must_use]
-    pub fn cell_of(&self, _at: PixelPoint) -> Option<Cell> {
-        todo!()
+    pub fn cell_of(&self, at: PixelPoint) -> Option<Cell> {
+        let (x, y) = at.pixel();
+        let side = self.config.cell_px as i32;
+        self.bbox().contains(x, y).then(|| self.cell((x / side) as u32, (y / side) as u32))
     }
 
     /// Centre of the tract.
     #[must_use]
     pub fn center(&self) -> SkyPoint {
         SkyPoint::from_degrees(self.config.ra_deg, self.config.dec_deg)
+    }
+
+    fn first_cell(&self, patch: u32, axis: usize) -> u32 {
+        (u64::from(patch) * u64::from(self.config.tract_cells[axis]) / u64::from(self.config.patches[axis])) as u32
+    }
+
+    fn patch(&self, id: PatchId) -> Patch {
+        let range = |k: u32, axis: usize| self.first_cell(k, axis)..self.first_cell(k + 1, axis);
+        Patch { id, bbox: self.cells_bbox(range(id.column, 0), range(id.row, 1)) }
+    }
+
+    fn cell(&self, column: u32, row: u32) -> Cell {
+        Cell { column, row, bbox: self.cells_bbox(column..column + 1, row..row + 1) }
+    }
+
+    fn cells_bbox(&self, columns: std::ops::Range<u32>, rows: std::ops::Range<u32>) -> Box2 {
+        let px = |cell: u32| (cell * self.config.cell_px) as i32;
+        Box2::from_ranges(px(columns.start)..px(columns.end), px(rows.start)..px(rows.end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_pixel_lies_in_one_patch_and_one_cell(nx in 1u32..9, ny in 1u32..9, px in 1u32..9, py in 1u32..9) {
+            let config = SkyMapConfig { cell_px: 16, tract_cells: [nx, ny], patches: [px.min(nx), py.min(ny)], ..SkyMapConfig::default() };
+            let tract = Tract::new(&config).unwrap();
+            let patches = tract.patches();
+            let area: usize = patches.iter().map(|p| p.bbox.n_pixels()).sum();
+            prop_assert_eq!(area, tract.bbox().n_pixels());
+            for y in (0..tract.bbox().height).step_by(7) {
+                for x in (0..tract.bbox().width).step_by(7) {
+                    let holding: Vec<_> = patches.iter().filter(|p| p.bbox.contains(x, y)).copied().collect();
+                    prop_assert_eq!(&holding, &vec![tract.patch_of(x, y).unwrap()]);
+                    let cell = tract.cell_of(PixelPoint::new(f64::from(x), f64::from(y))).unwrap();
+                    prop_assert!(cell.bbox.contains(x, y) && patches[0].bbox.width % 16 == 0);
+                    prop_assert_eq!(tract.cells_in(&Box2::new(x, y, 1, 1)), vec![cell]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_centre_of_the_grid_is_the_centre_on_the_sky() {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let middle = tract.wcs().sky_to_pixel(tract.center()).unwrap();
+        assert!((middle.x - 511.5).abs() < 1e-9 && (middle.y - 511.5).abs() < 1e-9);
+        let [[e_x, _], [_, n_y]] = tract.wcs().jacobian_arcsec(middle);
+        assert!((e_x + 0.2).abs() < 1e-9 && (n_y - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        let bad = SkyMapConfig { patches: [99, 1], ..SkyMapConfig::default() };
+        assert!(Tract::new(&bad).unwrap_err().to_string().contains("sky_map.patches is [99, 1]"));
     }
 }

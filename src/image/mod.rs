@@ -6,6 +6,7 @@ mod exposure;
 mod mask;
 mod photo_calib;
 pub mod psf;
+pub mod spline;
 
 pub use ap_corr::{ApCorr, ApCorrMap};
 pub use chebyshev::Chebyshev2;
