@@ -8,9 +8,11 @@ mod kernel;
 mod likelihood;
 mod make_coadd;
 mod mapping;
+mod noise_statistics;
 mod spline;
 mod warp;
 
 pub use band_coadd::{BandCoadd, CoaddInputRecord, NoiseCovariance};
 pub use coadd_psf::{CoaddPsf, CoaddPsfInput};
 pub use make_coadd::{CoaddConfig, CoaddError, CoaddSums, MakeCoadd};
+pub use noise_statistics::{NoiseStatistics, noise_statistics};
