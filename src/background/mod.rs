@@ -1,6 +1,8 @@
 //! The visit stage: background mesh, smooth model of the background's variance, stars.
 
 mod mesh;
+mod source_mask;
+mod stars;
 mod variance;
 mod visit;
 

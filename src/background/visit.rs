@@ -1,8 +1,14 @@
 //! Characterises one exposure: background, background variance, stars, aperture corrections.
 
+use super::mesh::fit_mesh;
+use super::source_mask::source_mask;
+use super::stars::{measure_stars, star_table};
 use super::{BackgroundMesh, BackgroundMeshConfig, BackgroundVariance};
+use crate::apcorr::fit_ap_corr;
 use crate::catalog::Table;
-use crate::image::{ApCorrMap, Exposure, ExposureId, PixelCounts};
+use crate::geometry::PixelPoint;
+use crate::image::{ApCorrMap, Exposure, ExposureId, MaskPlane, PixelCounts};
+use ndarray::{Array2, Zip};
 use serde::{Deserialize, Serialize};
 
 /// Settings of [`CharacterizeVisit`]: section `[visit]`.
@@ -75,7 +81,7 @@ pub struct VisitProduct {
     pub background_variance: BackgroundVariance,
     /// Aperture corrections, measured or taken over.
     pub ap_corr: ApCorrMap,
-    /// Stars used: x, y \[pixel\], psf_flux, psf_flux_err, aperture_flux \[ADU\], is_used.
+    /// Bright isolated stars: x, y \[pixel\], psf_flux, calibration_flux \[ADU\], ratio_err.
     pub stars: Table,
     /// Unusable pixels, counted.
     pub counts: PixelCounts,
@@ -91,6 +97,25 @@ impl CharacterizeVisit {
     /// # Errors
     /// [`BackgroundError::Config`] if a setting is outside its range.
     pub fn new(config: VisitConfig) -> Result<Self, BackgroundError> {
+        let check = |is_good: bool, key, found: String, expected| {
+            if is_good { Ok(()) } else { Err(BackgroundError::Config { key, found, expected }) }
+        };
+        let (mesh, ap) = (&config.mesh, &config.ap_corr);
+        check((16..=4096).contains(&mesh.cell_px), "mesh.cell_px", mesh.cell_px.to_string(), "16..=4096 pixels")?;
+        check((2.0..=5.0).contains(&mesh.clip_sigma), "mesh.clip_sigma", mesh.clip_sigma.to_string(), "2..=5 sigma")?;
+        check(config.variance_order <= 4, "variance_order", config.variance_order.to_string(), "0..=4")?;
+        check(
+            (1.0..=10.0).contains(&config.source_mask_sigma),
+            "source_mask_sigma",
+            config.source_mask_sigma.to_string(),
+            "1..=10 sigma",
+        )?;
+        let radius = ap.calibration_radius_arcsec;
+        check(radius > 0.0 && radius <= 60.0, "ap_corr.calibration_radius_arcsec", radius.to_string(), "arcsec in (0, 60]")?;
+        check(ap.min_snr >= 10.0, "ap_corr.min_snr", ap.min_snr.to_string(), "at least 10")?;
+        check(ap.min_stars >= 1, "ap_corr.min_stars", ap.min_stars.to_string(), "at least 1")?;
+        check(ap.max_error > 0.0, "ap_corr.max_error", ap.max_error.to_string(), "a positive number")?;
+        check(ap.order <= 4, "ap_corr.order", ap.order.to_string(), "0..=4")?;
         Ok(Self { config })
     }
 
@@ -98,9 +123,51 @@ impl CharacterizeVisit {
     ///
     /// # Errors
     /// [`BackgroundError`] if there are too few usable pixels.
-    pub fn run(&self, _exposure: &Exposure, _counts: PixelCounts) -> Result<VisitProduct, BackgroundError> {
-        let _ = &self.config;
-        todo!()
+    pub fn run(&self, exposure: &Exposure, counts: PixelCounts) -> Result<VisitProduct, BackgroundError> {
+        let meta = &exposure.meta;
+        let bbox = meta.bbox();
+        let usable = exposure.mask.mapv(|m| m & MaskPlane::UNUSABLE == 0);
+        let no_pixels = |n_good| BackgroundError::NoPixels { id: meta.id.clone(), n_good, n_pixels: exposure.image.len() };
+        let fit = |is_sky: &Array2<bool>| {
+            fit_mesh(exposure.image.view(), is_sky.view(), meta.gain_e_per_adu, meta.read_noise_e, &self.config.mesh)
+                .ok_or_else(|| no_pixels(is_sky.iter().filter(|s| **s).count()))
+        };
+        let fixed = match self.config.background {
+            BackgroundMode::Mesh => None,
+            BackgroundMode::None => Some(BackgroundMesh::constant(bbox, 0.0)),
+            BackgroundMode::Known => {
+                let sky = meta.known_sky_adu.ok_or_else(|| BackgroundError::NotKnown { id: meta.id.clone() })?;
+                Some(BackgroundMesh::constant(bbox, sky))
+            }
+        };
+        let center = PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0);
+        let fwhm_px = meta.psf.fwhm_px(center);
+        let subtract = |mesh: &BackgroundMesh| {
+            let mut residual = mesh.image(&bbox);
+            Zip::from(&mut residual).and(&exposure.image).and(&usable).for_each(|r, &z, &ok| *r = if ok { z - *r } else { 0.0 });
+            residual
+        };
+        // The first mesh is pulled up by sources, so the mask made with it is too small: once more.
+        let mut is_sky = usable.clone();
+        let (mut mesh, mut sigma) = fit(&is_sky)?;
+        for _ in 0..2 {
+            let residual = subtract(fixed.as_ref().unwrap_or(&mesh));
+            let sources = source_mask(residual.view(), sigma, fwhm_px, self.config.source_mask_sigma);
+            Zip::from(&mut is_sky).and(&usable).and(&sources).for_each(|s, &ok, &source| *s = ok && !source);
+            (mesh, sigma) = fit(&is_sky)?;
+        }
+        let background = fixed.unwrap_or(mesh);
+        let background_variance = BackgroundVariance::fit(exposure.variance.view(), is_sky.view(), self.config.variance_order)
+            .ok_or_else(|| no_pixels(is_sky.iter().filter(|s| **s).count()))?;
+        let (stars, ap_corr) = if meta.ap_corr.by_algorithm.is_empty() {
+            let residual = subtract(&background);
+            let stars = measure_stars(exposure, residual.view(), sigma, &self.config.ap_corr);
+            let psf_flux = fit_ap_corr(&stars, bbox, &self.config.ap_corr);
+            (stars, ApCorrMap { by_algorithm: [("psf_flux".to_owned(), psf_flux)].into() })
+        } else {
+            (Vec::new(), meta.ap_corr.clone())
+        };
+        Ok(VisitProduct { id: meta.id.clone(), background, background_variance, ap_corr, stars: star_table(&stars), counts })
     }
 }
 
