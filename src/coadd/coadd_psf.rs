@@ -1,5 +1,7 @@
 //! The PSF of a direct coadd at any point: the weighted mean of the warped PSFs that contribute there.
 
+use super::kernel::Lanczos;
+use super::mapping::{area_ratio, jacobian_at};
 use crate::geometry::{PixelPoint, Wcs};
 use crate::image::ExposureMeta;
 use ndarray::Array2;
@@ -20,13 +22,24 @@ pub struct CoaddPsfInput {
 pub struct CoaddPsf {
     inputs: Vec<CoaddPsfInput>,
     tract_wcs: Wcs,
+    kernel: Lanczos,
 }
 
 impl CoaddPsf {
-    /// `inputs` in the order of [`super::BandCoadd::inputs`].
+    /// `inputs` in the order of [`super::BandCoadd::inputs`]; `lanczos_order` that of the coadd.
     #[must_use]
-    pub fn new(inputs: Vec<CoaddPsfInput>, tract_wcs: Wcs) -> Self {
-        Self { inputs, tract_wcs }
+    pub fn new(inputs: Vec<CoaddPsfInput>, tract_wcs: Wcs, lanczos_order: usize) -> Self {
+        Self { inputs, tract_wcs, kernel: Lanczos::new(lanczos_order) }
+    }
+
+    /// Contributors: (input, position on it).
+    fn contributors<'a>(&'a self, at: PixelPoint, words: &'a [u64]) -> impl Iterator<Item = (&'a CoaddPsfInput, PixelPoint)> + 'a {
+        let sky = self.tract_wcs.pixel_to_sky(at);
+        self.inputs
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| words.get(i / 64).is_some_and(|w| w >> (i % 64) & 1 == 1))
+            .filter_map(move |(_, input)| input.meta.wcs.sky_to_pixel(sky).ok().map(|p| (input, p)))
     }
 
     /// Image of a unit-flux point source at `at` (tract pixels) on the tract's pixels: `[2r+1, 2r+1]`,
@@ -34,14 +47,69 @@ impl CoaddPsf {
     ///
     /// `contributors`: words of [`super::BandCoadd::inputs_wyx`] at the source's pixel. None contributes: all zero.
     #[must_use]
-    pub fn stamp(&self, _at: PixelPoint, _contributors: &[u64], _radius_px: usize) -> Array2<f64> {
-        let _ = (&self.inputs, &self.tract_wcs);
-        todo!()
+    pub fn stamp(&self, at: PixelPoint, contributors: &[u64], radius_px: usize) -> Array2<f64> {
+        let side = 2 * radius_px + 1;
+        let mut out = Array2::<f64>::zeros((side, side));
+        let mut weights = 0.0;
+        let (cx, cy) = at.pixel();
+        for (input, p) in self.contributors(at, contributors) {
+            let jacobian = jacobian_at(&self.tract_wcs, &input.meta.wcs, at);
+            let psf = &input.meta.psf;
+            let (px, py) = p.pixel();
+            let native = psf.stamp(p, p.x - f64::from(px), p.y - f64::from(py));
+            let r = psf.radius_px() as f64;
+            let factor = input.weight * area_ratio(&jacobian);
+            weights += input.weight;
+            for ((j, i), value) in out.indexed_iter_mut() {
+                // Over a stamp the mapping is affine to better than the mapping's own tolerance.
+                let (dx, dy) = (f64::from(cx) + i as f64 - radius_px as f64 - at.x, f64::from(cy) + j as f64 - radius_px as f64 - at.y);
+                let x = p.x + jacobian[0][0] * dx + jacobian[0][1] * dy - f64::from(px) + r;
+                let y = p.y + jacobian[1][0] * dx + jacobian[1][1] * dy - f64::from(py) + r;
+                *value += factor * self.sample(&native, x, y);
+            }
+        }
+        if weights > 0.0 {
+            out /= weights;
+        }
+        out
     }
 
-    /// Aperture correction of a fixed-aperture flux: the harmonic mean Σw / Σ(w/A) of the contributors.
+    /// The kernel's value of a stamp at an array position; zero outside the stamp.
+    fn sample(&self, stamp: &Array2<f64>, x: f64, y: f64) -> f64 {
+        let side = stamp.nrows() as i64;
+        let n = self.kernel.n_taps() as i64;
+        let (fx, fy) = (x.floor(), y.floor());
+        let (x0, y0) = (fx as i64 + self.kernel.first_tap(), fy as i64 + self.kernel.first_tap());
+        if x0 >= side || y0 >= side || x0 + n <= 0 || y0 + n <= 0 {
+            return 0.0;
+        }
+        let (wx, wy) = (self.kernel.weights(x - fx), self.kernel.weights(y - fy));
+        let mut sum = 0.0;
+        for j in (0.max(-y0))..n.min(side - y0) {
+            let row = stamp.row((y0 + j) as usize);
+            let mut along = 0.0;
+            for i in (0.max(-x0))..n.min(side - x0) {
+                along += wx[i as usize] * row[(x0 + i) as usize];
+            }
+            sum += wy[j as usize] * along;
+        }
+        sum
+    }
+
+    /// Aperture correction of a flux on the coadd: the harmonic mean Σw / Σ(w/A) of the contributors; and whether it is known
+    /// (every contributor's correction is).
+    ///
+    /// Exact for fixed apertures. For PSF fluxes it neglects that the coadd's PSF, not the exposure's, is the filter: with PSF
+    /// models right to a per cent the difference is of second order.
     #[must_use]
-    pub fn ap_corr(&self, _algorithm: &str, _at: PixelPoint, _contributors: &[u64]) -> f64 {
-        todo!()
+    pub fn ap_corr(&self, algorithm: &str, at: PixelPoint, contributors: &[u64]) -> (f64, bool) {
+        let (mut weights, mut inverse, mut is_known) = (0.0, 0.0, true);
+        for (input, p) in self.contributors(at, contributors) {
+            let corr = input.ap_corr.by_algorithm.get(algorithm);
+            is_known &= corr.is_some_and(|c| !c.is_flagged);
+            weights += input.weight;
+            inverse += input.weight / corr.map_or(1.0, |c| c.factor.at(p));
+        }
+        if inverse > 0.0 { (weights / inverse, is_known) } else { (1.0, false) }
     }
 }

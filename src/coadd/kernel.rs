@@ -1,1 +1,107 @@
-//! (coadd::kernel)
+//! Lanczos kernels, normalised to unit sum at every phase, and the covariance that they leave.
+
+/// Phases in the table; linear interpolation between them errs by less than 1e-7.
+const N_PHASES: usize = 2048;
+
+/// Largest number of taps of a kernel.
+pub(crate) const MAX_TAPS: usize = 10;
+
+/// A Lanczos kernel as a table over the sub-pixel phase.
+#[derive(Debug, Clone)]
+pub(crate) struct Lanczos {
+    order: usize,
+    /// Weights by phase, `2 order` a phase.
+    table: Vec<[f64; MAX_TAPS]>,
+}
+
+impl Lanczos {
+    /// Kernel of the given order a: L(t) = sinc(t) sinc(t/a) for |t| < a.
+    pub fn new(order: usize) -> Self {
+        let sinc = |t: f64| if t.abs() < 1e-12 { 1.0 } else { (std::f64::consts::PI * t).sin() / (std::f64::consts::PI * t) };
+        let table = (0..=N_PHASES)
+            .map(|i| {
+                let f = i as f64 / N_PHASES as f64;
+                let mut w = [0.0; MAX_TAPS];
+                for (j, w) in w.iter_mut().enumerate().take(2 * order) {
+                    let t = j as f64 - (order as f64 - 1.0) - f;
+                    // Exact zeros and ones at integer shifts: such a shift returns its input bit for bit.
+                    let is_integer = (t - t.round()).abs() < 1e-12;
+                    *w = if is_integer {
+                        f64::from(u8::from(t.abs() < 0.5))
+                    } else if t.abs() < order as f64 {
+                        sinc(t) * sinc(t / order as f64)
+                    } else {
+                        0.0
+                    };
+                }
+                let sum: f64 = w.iter().sum();
+                w.map(|w| w / sum)
+            })
+            .collect();
+        Self { order, table }
+    }
+
+    /// Number of taps an axis; the first is at floor(x) - order + 1.
+    pub fn n_taps(&self) -> usize {
+        2 * self.order
+    }
+
+    /// Offset of the first tap from floor(x), not positive.
+    pub fn first_tap(&self) -> i64 {
+        1 - self.order as i64
+    }
+
+    /// Weights at phase `f` in 0..=1; they sum to 1.
+    pub fn weights(&self, f: f64) -> [f64; MAX_TAPS] {
+        let u = f * N_PHASES as f64;
+        let i = (u as usize).min(N_PHASES - 1);
+        let t = u - i as f64;
+        let (a, b) = (&self.table[i], &self.table[i + 1]);
+        std::array::from_fn(|j| a[j] + t * (b[j] - a[j]))
+    }
+
+    /// Σ_n k(n - x) k(n - x - u): what two outputs, `u` input pixels apart on this axis, share of white input noise.
+    pub fn overlap(&self, x: f64, u: f64) -> f64 {
+        let (a, b) = (x.floor(), (x + u).floor());
+        let shift = (b - a) as i64;
+        if shift.unsigned_abs() as usize >= self.n_taps() {
+            return 0.0;
+        }
+        let (first, second) = (self.weights(x - a), self.weights(x + u - b));
+        (0..self.n_taps() as i64)
+            .filter_map(|j| {
+                let k = j - shift;
+                (0..self.n_taps() as i64).contains(&k).then(|| first[j as usize] * second[k as usize])
+            })
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_abs_diff_eq;
+
+    #[test]
+    fn weights_sum_to_one_and_integer_shifts_are_exact() {
+        for order in [3, 5] {
+            let k = Lanczos::new(order);
+            for f in [0.0, 0.123, 0.5, 0.999, 1.0] {
+                assert_abs_diff_eq!(k.weights(f).iter().sum::<f64>(), 1.0, epsilon = 1e-14);
+            }
+            let w = k.weights(0.0);
+            assert!(w.iter().enumerate().all(|(j, &w)| w.to_bits() == f64::from(u8::from(j == order - 1)).to_bits()));
+        }
+    }
+
+    /// Phase-averaged covariance of Lanczos-3 output: .8934, .1003, -.0680, .0240, -.0032, .0003.
+    #[test]
+    fn covariance_of_white_noise() {
+        let k = Lanczos::new(3);
+        let n = 500;
+        for (lag, expected) in [0.8934, 0.1003, -0.0680, 0.0240, -0.0032, 0.0003].into_iter().enumerate() {
+            let mean = (0..n).map(|i| k.overlap((f64::from(i) + 0.5) / f64::from(n), lag as f64)).sum::<f64>() / f64::from(n);
+            assert_abs_diff_eq!(mean, expected, epsilon = 1e-4);
+        }
+    }
+}

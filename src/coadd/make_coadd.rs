@@ -1,10 +1,19 @@
 //! Makes the coadds of one band on one patch, exposure by exposure.
 
-use super::BandCoadd;
+use super::covariance::CovarianceSums;
+use super::kernel::Lanczos;
+use super::likelihood::{Correlator, LikelihoodTerms, TILE_PX, halo_px, tile_of};
+use super::mapping::{Mapping, area_ratio, image_of, jacobian_at};
+use super::prepared::Prepared;
+use super::warp::{WarpOutcome, warp_pixel};
+use super::{BandCoadd, CoaddInputRecord};
 use crate::background::VisitProduct;
-use crate::geometry::{Box2, Patch, Tract};
-use crate::image::{Exposure, ExposureId, ExposureMeta};
+use crate::geometry::{Box2, Patch, PixelPoint, Tract};
+use crate::image::{Exposure, ExposureMeta, MaskPlane};
+use ndarray::{Array2, Array3, Axis};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Settings of [`MakeCoadd`]: section `[coadd]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,13 +44,11 @@ pub enum CoaddError {
         /// Range.
         expected: &'static str,
     },
-    /// An exposure whose WCS cannot be inverted over the patch.
-    #[error("exposure {id}: {why}")]
-    Exposure {
-        /// Exposure.
-        id: ExposureId,
-        /// Reason.
-        why: String,
+    /// No exposure of a band.
+    #[error("band {band} has no exposure")]
+    NoExposure {
+        /// Band.
+        band: String,
     },
 }
 
@@ -53,53 +60,240 @@ pub struct MakeCoadd {
 
 /// The sums of one band on one patch while exposures are added.
 pub struct CoaddSums {
-    // sums, one cell after the other
+    band: String,
+    tract: Tract,
+    bbox: Box2,
+    kernel: Lanczos,
+    min_kernel_weight: f64,
+    inputs: Vec<CoaddInputRecord>,
+    fwhm_px: f64,
+    flux: Array2<f64>,
+    variance: Array2<f64>,
+    weight: Array2<f64>,
+    likelihood: Array2<LikelihoodTerms>,
+    mask: Array2<u32>,
+    inputs_wyx: Array3<u64>,
+    covariance: CovarianceSums,
+}
+
+fn center(meta: &ExposureMeta) -> PixelPoint {
+    PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
+}
+
+/// Weight of an exposure in the direct coadd: √(Σφ²)/σ² at its centre, with φ in tract pixels.
+///
+/// Within 2e-4 of the optimum for point sources; Σφ²/σ² and 1/σ² both lose 2 % of the signal-to-noise in varying seeing.
+fn direct_weight(meta: &ExposureMeta, visit: &VisitProduct, tract: &Tract) -> f64 {
+    let at = center(meta);
+    let sum_sq = meta.psf.stamp(at, 0.0, 0.0).mapv(|p| p * p).sum();
+    let variance_njy2 = visit.background_variance.at(at) * meta.photo_calib.at(at).powi(2);
+    // Per unit of sky, not of native pixel: Σφ² goes with the pixel's area, and so does the variance.
+    let area = meta.wcs.pixel_area_arcsec2(at) / tract.config().pixel_scale_arcsec.powi(2);
+    (sum_sq / area).sqrt() / (variance_njy2 / area)
 }
 
 impl MakeCoadd {
     /// # Errors
     /// [`CoaddError::Config`] if a setting is outside its range.
     pub fn new(config: CoaddConfig) -> Result<Self, CoaddError> {
+        let c = &config;
+        if ![3, 5].contains(&c.lanczos_order) {
+            return Err(CoaddError::Config { key: "lanczos_order", found: c.lanczos_order.to_string(), expected: "3 or 5" });
+        }
+        if !(0.5..=1.0).contains(&c.min_kernel_weight) {
+            return Err(CoaddError::Config { key: "min_kernel_weight", found: c.min_kernel_weight.to_string(), expected: "0.5..=1" });
+        }
         Ok(Self { config })
     }
 
     /// Pixels of the exposure that the patch needs (kernels' support and whole tiles included); empty if they do not meet.
-    ///
-    /// # Errors
-    /// [`CoaddError::Exposure`] if the WCS fails.
-    pub fn needed(&self, _tract: &Tract, _patch: &Patch, _meta: &ExposureMeta) -> Result<Box2, CoaddError> {
-        let _ = &self.config;
-        todo!()
+    #[must_use]
+    pub fn needed(&self, tract: &Tract, patch: &Patch, meta: &ExposureMeta) -> Box2 {
+        let region = image_of(tract.wcs(), &meta.wcs, &patch.bbox);
+        if region.intersect(&meta.bbox().grown(meta.psf.radius_px() as i32)).is_empty() {
+            return Box2::new(0, 0, 0, 0);
+        }
+        let tiles = |from: i32, to: i32| from.div_euclid(TILE_PX) * TILE_PX..((to - 1).div_euclid(TILE_PX) + 1) * TILE_PX;
+        let whole = Box2::from_ranges(tiles(region.x0, region.x1()), tiles(region.y0, region.y1()));
+        whole.grown(halo_px(meta)).intersect(&meta.bbox())
     }
 
     /// Starts a coadd. `all` lists every exposure of the band in the tract, in id order: weights and the FWHM are those of the tract.
     ///
     /// # Errors
-    /// [`CoaddError`] if an exposure cannot be used.
+    /// [`CoaddError::NoExposure`].
     pub fn start(
         &self,
-        _tract: &Tract,
-        _patch: &Patch,
-        _band: &str,
-        _all: &[(&ExposureMeta, &VisitProduct)],
+        tract: &Tract,
+        patch: &Patch,
+        band: &str,
+        all: &[(&ExposureMeta, &VisitProduct)],
     ) -> Result<CoaddSums, CoaddError> {
-        todo!()
+        if all.is_empty() {
+            return Err(CoaddError::NoExposure { band: band.to_owned() });
+        }
+        let shape = patch.bbox.shape();
+        let inputs: Vec<_> = all
+            .iter()
+            .map(|(meta, visit)| CoaddInputRecord { id: meta.id.clone(), weight: direct_weight(meta, visit, tract), n_pixels: 0 })
+            .collect();
+        let scale = tract.config().pixel_scale_arcsec;
+        let (mut fwhm, mut weights, mut finest) = (0.0, 0.0, f64::INFINITY);
+        for ((meta, _), input) in all.iter().zip(&inputs) {
+            let native_px = meta.wcs.pixel_area_arcsec2(center(meta)).sqrt() / scale;
+            fwhm += input.weight * meta.psf.fwhm_px(center(meta)) * native_px;
+            weights += input.weight;
+            finest = native_px.recip().min(finest);
+        }
+        let kernel = Lanczos::new(self.config.lanczos_order);
+        Ok(CoaddSums {
+            band: band.to_owned(),
+            tract: tract.clone(),
+            bbox: patch.bbox,
+            min_kernel_weight: self.config.min_kernel_weight,
+            fwhm_px: fwhm / weights,
+            flux: Array2::zeros(shape),
+            variance: Array2::zeros(shape),
+            weight: Array2::zeros(shape),
+            likelihood: Array2::from_elem(shape, LikelihoodTerms::default()),
+            mask: Array2::zeros(shape),
+            inputs_wyx: Array3::zeros((inputs.len().div_ceil(64), shape.0, shape.1)),
+            covariance: CovarianceSums::new(tract.cells_in(&patch.bbox), kernel.n_taps(), finest),
+            kernel,
+            inputs,
+        })
     }
 }
 
 impl CoaddSums {
     /// Adds exposure `index` (of the list given to `start`); `exposure` holds at least the pixels that `needed` named, sanitised.
-    /// To be called in rising order of `index`; threads share the cells and tiles.
-    ///
-    /// # Errors
-    /// [`CoaddError`] if the WCS fails.
-    pub fn add(&mut self, _index: usize, _exposure: &Exposure, _visit: &VisitProduct) -> Result<(), CoaddError> {
-        todo!()
+    /// To be called in rising order of `index`; threads share rows and tiles.
+    pub fn add(&mut self, index: usize, exposure: &Exposure, visit: &VisitProduct) {
+        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
+        let prepared = Prepared::new(exposure, visit);
+        self.add_direct(index, exposure, &prepared, &mapping);
+        self.add_likelihood(&exposure.meta, &prepared, &mapping);
+    }
+
+    fn add_direct(&mut self, index: usize, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping) {
+        let weight = self.inputs[index].weight;
+        let (kernel, min_weight, shape) = (&self.kernel, self.min_kernel_weight, exposure.meta.shape);
+        let n = kernel.n_taps() as i64;
+        let mut plane = self.inputs_wyx.index_axis_mut(Axis(0), index / 64);
+        let (x0, y0) = (self.bbox.x0, self.bbox.y0);
+        let n_pixels: u64 = (
+            self.flux.axis_iter_mut(Axis(0)),
+            self.variance.axis_iter_mut(Axis(0)),
+            self.weight.axis_iter_mut(Axis(0)),
+            self.mask.axis_iter_mut(Axis(0)),
+            plane.axis_iter_mut(Axis(0)),
+        )
+            .into_par_iter()
+            .enumerate()
+            .map(|(j, (mut flux, mut variance, mut weights, mut mask, mut bits))| {
+                let mut n_pixels = 0;
+                let (xs, ys) = mapping.row(j);
+                for (i, (&x, &y)) in xs.iter().zip(ys).enumerate() {
+                    if !x.is_finite() || x < -3.0 || y < -3.0 || x > shape.1 as f64 + 3.0 || y > shape.0 as f64 + 3.0 {
+                        continue;
+                    }
+                    match warp_pixel(prepared, kernel, shape, x, y, min_weight) {
+                        WarpOutcome::Value(w) => {
+                            let area = area_ratio(&mapping.jacobian(x0 + i as i32, y0 + j as i32));
+                            flux[i] += weight * area * w.flux_njy;
+                            variance[i] += (weight * area).powi(2) * w.variance_njy2;
+                            weights[i] += weight;
+                            bits[i] |= 1 << (index % 64);
+                            n_pixels += 1;
+                            let nearest = exposure.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32);
+                            // Planes that do not make a pixel useless go through from the nearest pixel.
+                            mask[i] |= nearest.map_or(0, |p| exposure.mask[p]) & !MaskPlane::UNUSABLE;
+                            if w.is_inexact {
+                                mask[i] |= MaskPlane::InexactPsf.bit();
+                            }
+                        }
+                        WarpOutcome::Masked => {
+                            mask[i] |= MaskPlane::InexactPsf.bit() | MaskPlane::Rejected.bit();
+                            // Saturation is a property of the source, which one sees best under the kernel.
+                            let (px, py) = (x.floor() as i64 + kernel.first_tap(), y.floor() as i64 + kernel.first_tap());
+                            let taps = Box2::new(px as i32, py as i32, n as i32, n as i32).intersect(&exposure.bbox);
+                            let any = exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m);
+                            mask[i] |= any & MaskPlane::Sat.bit();
+                        }
+                        WarpOutcome::Outside => mask[i] |= MaskPlane::SensorEdge.bit(),
+                    }
+                }
+                n_pixels
+            })
+            .sum();
+        self.inputs[index].n_pixels = n_pixels;
+        self.covariance.add(&self.tract, exposure, prepared, weight, &self.kernel, |at| {
+            jacobian_at(self.tract.wcs(), &exposure.meta.wcs, at)
+        });
+    }
+
+    fn add_likelihood(&mut self, meta: &ExposureMeta, prepared: &Prepared, mapping: &Mapping) {
+        let reach = meta.psf.radius_px() as f64;
+        // Pixels by tile, in pixel order: a tile is transformed once.
+        let mut by_tile: BTreeMap<(i32, i32), Vec<u32>> = BTreeMap::new();
+        for (i, (&x, &y)) in mapping.x.iter().zip(&mapping.y).enumerate() {
+            let is_near = x > -reach && y > -reach && x < meta.shape.1 as f64 - 1.0 + reach && y < meta.shape.0 as f64 - 1.0 + reach;
+            if is_near {
+                by_tile.entry(tile_of(x, y)).or_default().push(i as u32);
+            }
+        }
+        if by_tile.is_empty() {
+            return;
+        }
+        let correlator = Correlator::new(meta);
+        let (xs, ys) = (mapping.x.as_slice().expect("standard layout"), mapping.y.as_slice().expect("standard layout"));
+        let found: Vec<Vec<(u32, LikelihoodTerms)>> = by_tile
+            .par_iter()
+            .map(|(&(i, j), pixels)| {
+                let tile = correlator.tile(prepared, i, j);
+                let mut c = vec![0.0; meta.psf.n_basis()];
+                let at = |&p: &u32| correlator.at(prepared, &tile, xs[p as usize], ys[p as usize], &mut c).map(|t| (p, t));
+                pixels.iter().filter_map(at).collect()
+            })
+            .collect();
+        let sums = self.likelihood.as_slice_mut().expect("standard layout");
+        for (p, t) in found.into_iter().flatten() {
+            let sum = &mut sums[p as usize];
+            sum.psi += t.psi;
+            sum.phi += t.phi;
+            sum.phi3 += t.phi3;
+            sum.omega += t.omega;
+        }
     }
 
     /// The coadd.
     #[must_use]
     pub fn finish(self) -> BandCoadd {
-        todo!()
+        let mut mask = self.mask;
+        let has_data = self.weight.mapv(|w| w > 0.0);
+        ndarray::Zip::from(&mut mask).and(&has_data).for_each(|m, &ok| {
+            if !ok {
+                *m |= MaskPlane::NoData.bit();
+            }
+        });
+        let per_weight = |sum: &Array2<f64>, power: i32, none: f32| {
+            ndarray::Zip::from(sum).and(&self.weight).map_collect(|&s, &w| if w > 0.0 { (s / w.powi(power)) as f32 } else { none })
+        };
+        let plane = |get: &dyn Fn(&LikelihoodTerms) -> f64| self.likelihood.map(|t| get(t) as f32);
+        BandCoadd {
+            image_njy: per_weight(&self.flux, 1, f32::NAN),
+            variance_njy2: per_weight(&self.variance, 2, f32::INFINITY),
+            mask,
+            inputs_wyx: self.inputs_wyx,
+            psi: plane(&|t| t.psi),
+            phi: plane(&|t| t.phi),
+            phi3: plane(&|t| t.phi3),
+            omega: plane(&|t| t.omega),
+            covariance: self.covariance.finish(),
+            fwhm_px: self.fwhm_px,
+            band: self.band,
+            bbox: self.bbox,
+            inputs: self.inputs,
+        }
     }
 }

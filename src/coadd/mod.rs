@@ -4,12 +4,17 @@
 
 mod band_coadd;
 mod coadd_psf;
+mod covariance;
+mod fft2;
 mod kernel;
 mod likelihood;
 mod make_coadd;
 mod mapping;
 mod noise_statistics;
-mod spline;
+mod prepared;
+mod psf_sums;
+#[cfg(test)]
+mod tests;
 mod warp;
 
 pub use band_coadd::{BandCoadd, CoaddInputRecord, NoiseCovariance};

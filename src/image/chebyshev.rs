@@ -30,6 +30,40 @@ impl Chebyshev2 {
         rows.reverse();
         clenshaw(y, rows.into_iter())
     }
+
+    /// Values on the pixels of `part`, `[y, x]`; a pixel's value does not depend on `part`.
+    #[must_use]
+    pub fn image(&self, part: &Box2) -> Array2<f64> {
+        let (n_y, n_x) = self.coefficients_yx.dim();
+        if (n_y, n_x) == (1, 1) {
+            return Array2::from_elem(part.shape(), self.coefficients_yx[[0, 0]]);
+        }
+        // T_k by its recursion, once per column and row.
+        let terms = |n: usize, v0: i32, size: i32, first: i32, count: i32| {
+            Array2::from_shape_fn((count as usize, n), |(p, k)| {
+                let v = f64::from(first) + p as f64;
+                let u = if size > 1 { 2.0 * (v - f64::from(v0)) / f64::from(size - 1) - 1.0 } else { 0.0 };
+                let (mut a, mut b) = (1.0, u);
+                for _ in 0..k {
+                    (a, b) = (b, 2.0 * u * b - a);
+                }
+                a
+            })
+        };
+        let along_x = terms(n_x, self.bbox.x0, self.bbox.width, part.x0, part.width);
+        let along_y = terms(n_y, self.bbox.y0, self.bbox.height, part.y0, part.height);
+        let mut row_coefficients = vec![0.0; n_x];
+        let mut out = Array2::zeros(part.shape());
+        for (y, mut row) in out.rows_mut().into_iter().enumerate() {
+            for (i, c) in row_coefficients.iter_mut().enumerate() {
+                *c = (0..n_y).map(|j| self.coefficients_yx[[j, i]] * along_y[[y, j]]).sum();
+            }
+            for (x, value) in row.iter_mut().enumerate() {
+                *value = row_coefficients.iter().enumerate().map(|(i, c)| c * along_x[[x, i]]).sum();
+            }
+        }
+        out
+    }
 }
 
 /// Σ c_i T_i(x), coefficients from the highest order down (Clenshaw 1955).
@@ -55,6 +89,9 @@ mod tests {
             let (x, y): (f64, f64) = (px / 5.0 - 1.0, py / 10.0 - 1.0);
             let expected: f64 = c.indexed_iter().map(|((j, i), &v)| v * (i as f64 * x.acos()).cos() * (j as f64 * y.acos()).cos()).sum();
             assert_abs_diff_eq!(cheb.at(PixelPoint::new(px, py)), expected, epsilon = 1e-12);
+            if px.fract() == 0.0 {
+                assert_abs_diff_eq!(cheb.image(&bbox)[[py as usize, px as usize]], expected, epsilon = 1e-12);
+            }
         }
     }
 }

@@ -1,0 +1,92 @@
+//! Stationary noise covariance of a direct coadd, one per cell, from the kernels actually used.
+
+use super::NoiseCovariance;
+use super::kernel::Lanczos;
+use super::mapping::{Jacobian, area_ratio};
+use super::prepared::Prepared;
+use crate::geometry::{Cell, PixelPoint, Tract};
+use crate::image::Exposure;
+use ndarray::{Array2, Array3};
+use rayon::prelude::*;
+
+/// Sample positions along a cell's side: their sub-pixel phases stand for those of all pixels.
+const SAMPLES: usize = 6;
+
+/// Sums over the exposures of w² C_e(d) and of the weights.
+pub(crate) struct CovarianceSums {
+    cells: Vec<Cell>,
+    half_width: usize,
+    /// Σ w² C_e, `[dy + h, dx + h]`, one a cell.
+    sums: Vec<Array2<f64>>,
+    weights: Vec<f64>,
+}
+
+impl CovarianceSums {
+    /// `exposure_px_per_tract_px`: the smallest ratio of the pixels' sides: finer tract pixels correlate over more lags.
+    pub fn new(cells: Vec<Cell>, n_taps: usize, exposure_px_per_tract_px: f64) -> Self {
+        let half_width = ((n_taps as f64 / exposure_px_per_tract_px.min(1.0)).ceil() as usize - 1).clamp(n_taps - 1, 32);
+        let side = 2 * half_width + 1;
+        Self { half_width, sums: vec![Array2::zeros((side, side)); cells.len()], weights: vec![0.0; cells.len()], cells }
+    }
+
+    /// Adds one exposure where it covers a cell: C(d) = v |J|² <Σ_n k(n - x) k(n - x - J d)>, the mean over sampled pixels x.
+    pub fn add(
+        &mut self,
+        tract: &Tract,
+        exposure: &Exposure,
+        prepared: &Prepared,
+        weight: f64,
+        kernel: &Lanczos,
+        jacobian: impl Fn(PixelPoint) -> Jacobian + Sync,
+    ) {
+        let h = self.half_width as i64;
+        (&self.cells, &mut self.sums, &mut self.weights).into_par_iter().for_each(|(cell, sum, weights)| {
+            let middle = |start: i32, n: i32| f64::from(start) + f64::from(n - 1) / 2.0;
+            let at = PixelPoint::new(middle(cell.bbox.x0, cell.bbox.width), middle(cell.bbox.y0, cell.bbox.height));
+            let Ok(p) = exposure.meta.wcs.sky_to_pixel(tract.wcs().pixel_to_sky(at)) else { return };
+            let j = jacobian(at);
+            let positions: Vec<(f64, f64)> = (0..SAMPLES * SAMPLES)
+                .map(|k| {
+                    // Whole tract pixels, spread over the cell.
+                    let along = |k: usize, n: i32| ((k as f64 + 0.5) / SAMPLES as f64 * f64::from(n)).floor() - f64::from(n - 1) / 2.0;
+                    let (dx, dy) = (along(k % SAMPLES, cell.bbox.width), along(k / SAMPLES, cell.bbox.height));
+                    (p.x + j[0][0] * dx + j[0][1] * dy, p.y + j[1][0] * dx + j[1][1] * dy)
+                })
+                .filter(|&(x, y)| {
+                    let (ny, nx) = exposure.meta.shape;
+                    x >= 2.0 && y >= 2.0 && x <= nx as f64 - 4.0 && y <= ny as f64 - 4.0
+                })
+                .collect();
+            let Some(&(x, y)) = positions.first() else { return };
+            let share = positions.len() as f64 / (SAMPLES * SAMPLES) as f64;
+            let Some(nearest) = prepared.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32) else { return };
+            let variance = f64::from(prepared.background_njy2[nearest]) * area_ratio(&j).powi(2);
+            let factor = weight * weight * variance * share / positions.len() as f64;
+            // C(-d) = C(d): half of the lags are enough.
+            for dy in 0..=h {
+                for dx in if dy == 0 { 0 } else { -h }..=h {
+                    let u = (j[0][0] * dx as f64 + j[0][1] * dy as f64, j[1][0] * dx as f64 + j[1][1] * dy as f64);
+                    let total: f64 = positions.iter().map(|&(x, y)| kernel.overlap(x, u.0) * kernel.overlap(y, u.1)).sum();
+                    sum[[(dy + h) as usize, (dx + h) as usize]] += factor * total;
+                    if (dx, dy) != (0, 0) {
+                        sum[[(h - dy) as usize, (h - dx) as usize]] += factor * total;
+                    }
+                }
+            }
+            *weights += weight * share;
+        });
+    }
+
+    /// Σ w² C_e / (Σ w)² of every cell; 0 without data.
+    pub fn finish(self) -> NoiseCovariance {
+        let side = 2 * self.half_width + 1;
+        let mut covariance_njy2 = Array3::zeros((self.cells.len(), side, side));
+        for ((mut out, sum), &w) in covariance_njy2.outer_iter_mut().zip(&self.sums).zip(&self.weights) {
+            if w > 0.0 {
+                out.assign(&sum.mapv(|v| v / (w * w)));
+            }
+        }
+        let cells = self.cells.iter().map(|c| (c.column, c.row)).collect();
+        NoiseCovariance { half_width: self.half_width, cells, covariance_njy2 }
+    }
+}
