@@ -1,7 +1,8 @@
 //! Joins footprints across layers and patch borders, and associates their peaks.
 
-use super::{Parent, PeakRecord};
+use super::{MAX_CHILDREN, Parent, PeakDecision, PeakRecord, parent_id};
 use crate::detect::Layer;
+use crate::footprint::{Footprint, Peak, Span, SpanSet};
 use crate::geometry::Box2;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,13 @@ impl AssociatePeaks {
     /// # Errors
     /// [`AssociateError::Config`] if a setting is outside its range.
     pub fn new(config: AssociateConfig) -> Result<Self, AssociateError> {
+        let wrong = |key, found: f64, expected| AssociateError::Config { key, found: found.to_string(), expected };
+        if !(0.0..=10.0).contains(&config.grow_fwhm) {
+            return Err(wrong("grow_fwhm", config.grow_fwhm, "0..=10 FWHM"));
+        }
+        if !(0.0..=5.0).contains(&config.merge_radius_fwhm) {
+            return Err(wrong("merge_radius_fwhm", config.merge_radius_fwhm, "0..=5 FWHM"));
+        }
         Ok(Self { config })
     }
 
@@ -68,8 +76,149 @@ impl AssociatePeaks {
     ///
     /// # Errors
     /// [`AssociateError::TooManyPeaks`].
-    pub fn run(&self, _patches: &[Vec<Layer>], _tract: &Box2, _fwhm_px: f64) -> Result<(Vec<Parent>, Vec<PeakRecord>), AssociateError> {
-        let _ = &self.config;
-        todo!()
+    pub fn run(&self, patches: &[Vec<Layer>], tract: &Box2, fwhm_px: f64) -> Result<(Vec<Parent>, Vec<PeakRecord>), AssociateError> {
+        let layers = || patches.iter().flatten();
+        let detected = SpanSet::from_spans(layers().flat_map(|l| l.spans.spans().iter().copied()).collect());
+        let parts = detected.grown((self.config.grow_fwhm * fwhm_px).round() as i32, tract).connected();
+        let mut peaks: Vec<Vec<Peak>> = vec![Vec::new(); parts.len()];
+        let part_of = PartIndex::new(&parts);
+        for peak in layers().flat_map(|l| &l.peaks) {
+            let part = part_of.find(peak.pixel).expect("a peak's pixel belongs to its layer's spans");
+            peaks[part].push(peak.clone());
+        }
+        let mut parents = Vec::new();
+        let mut records = Vec::new();
+        for (spans, peaks) in parts.into_iter().zip(peaks) {
+            // Pixels above the threshold whose peak, refined, is not: noise.
+            if peaks.is_empty() {
+                continue;
+            }
+            let first = spans.spans()[0];
+            let id = parent_id(0, first.x0, first.y);
+            let (kept, mut decided) = self.merge(id, peaks, fwhm_px);
+            if kept.len() > MAX_CHILDREN {
+                return Err(AssociateError::TooManyPeaks { x: first.x0, y: first.y, found: kept.len(), max: MAX_CHILDREN });
+            }
+            records.append(&mut decided);
+            parents.push(Parent { id, footprint: Footprint { spans, peaks: kept } });
+        }
+        parents.sort_by_key(|p| p.id);
+        records.sort_by_key(|r| (r.parent_id, r.peak.layer, r.peak.pixel.1, r.peak.pixel.0));
+        Ok((parents, records))
+    }
+
+    /// Objects of one parent, brightest first, and what became of every peak.
+    fn merge(&self, parent_id: i64, mut peaks: Vec<Peak>, fwhm_px: f64) -> (Vec<Peak>, Vec<PeakRecord>) {
+        let radius_px = self.config.merge_radius_fwhm * fwhm_px;
+        // The layers' order is their priority; within a layer the brightest first. Positions make the order total.
+        peaks.sort_by(|a, b| a.layer.cmp(&b.layer).then(b.significance.total_cmp(&a.significance)).then(yx(a).cmp(&yx(b))));
+        let mut kept: Vec<Peak> = Vec::new();
+        let mut records: Vec<PeakRecord> = Vec::new();
+        for peak in peaks {
+            let distance = |k: &Peak| (k.at.x - peak.at.x).hypot(k.at.y - peak.at.y);
+            let nearest = (0..kept.len()).min_by(|&a, &b| distance(&kept[a]).total_cmp(&distance(&kept[b])));
+            let mut record = PeakRecord { parent_id, decision: PeakDecision::Kept, child: kept.len() as u32, distance_fwhm: 0.0, peak };
+            match nearest.filter(|&n| distance_px(&kept[n], &record.peak) < radius_px) {
+                Some(n) => {
+                    record.decision = PeakDecision::Merged;
+                    record.child = n as u32;
+                    record.distance_fwhm = distance_px(&kept[n], &record.peak) / fwhm_px;
+                    kept[n].seen_in |= record.peak.seen_in;
+                }
+                None => kept.push(record.peak.clone()),
+            }
+            records.push(record);
+        }
+        let mut order: Vec<usize> = (0..kept.len()).collect();
+        order.sort_by(|&a, &b| kept[b].significance.total_cmp(&kept[a].significance).then(yx(&kept[a]).cmp(&yx(&kept[b]))));
+        let mut rank = vec![0; kept.len()];
+        for (new, &old) in order.iter().enumerate() {
+            rank[old] = new as u32;
+        }
+        for record in &mut records {
+            record.child = rank[record.child as usize];
+        }
+        (order.into_iter().map(|i| kept[i].clone()).collect(), records)
+    }
+}
+
+fn yx(peak: &Peak) -> (i32, i32) {
+    (peak.pixel.1, peak.pixel.0)
+}
+
+fn distance_px(a: &Peak, b: &Peak) -> f64 {
+    (a.at.x - b.at.x).hypot(a.at.y - b.at.y)
+}
+
+/// Finds the part that holds a pixel.
+struct PartIndex {
+    spans: Vec<(Span, usize)>,
+}
+
+impl PartIndex {
+    fn new(parts: &[SpanSet]) -> Self {
+        let mut spans: Vec<_> = parts.iter().enumerate().flat_map(|(i, p)| p.spans().iter().map(move |s| (*s, i))).collect();
+        spans.sort_unstable();
+        Self { spans }
+    }
+
+    fn find(&self, (x, y): (i32, i32)) -> Option<usize> {
+        let after = self.spans.partition_point(|(s, _)| (s.y, s.x0) <= (y, x));
+        let (span, part) = self.spans.get(after.checked_sub(1)?)?;
+        (span.y == y && span.x1 >= x).then_some(*part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::LayerKind;
+    use crate::geometry::PixelPoint;
+
+    fn layer(index: u16, peaks: &[(i32, i32, f64)], inner: &Box2) -> Layer {
+        let inside: Vec<_> = peaks.iter().filter(|p| inner.contains(p.0, p.1)).collect();
+        // Each peak owns a 5 x 5 block, cut by the patch.
+        let block = |&(x, y, _): &(i32, i32, f64)| (-2..=2).map(move |d| Span { y: y + d, x0: x - 2, x1: x + 2 });
+        let cut = |s: Span| Span { y: s.y, x0: s.x0.max(inner.x0), x1: s.x1.min(inner.x1() - 1) };
+        let spans = peaks.iter().flat_map(block).filter(|s| s.y >= inner.y0 && s.y < inner.y1()).map(cut).collect();
+        let peak = |p: &&(i32, i32, f64)| Peak {
+            pixel: (p.0, p.1),
+            at: PixelPoint::new(f64::from(p.0), f64::from(p.1)),
+            significance: p.2,
+            layer: index,
+            seen_in: 1 << index,
+            flux_njy: vec![],
+            flux_err_njy: vec![],
+        };
+        Layer {
+            kind: LayerKind::Band("r".into()),
+            spans: SpanSet::from_spans(spans),
+            peaks: inside.iter().map(peak).collect(),
+            negative_peaks: vec![],
+            n_pixels: 0,
+        }
+    }
+
+    /// However the tract is cut: the same parents, ids and decisions; near peaks of two layers are one object, far ones two.
+    #[test]
+    fn the_cut_does_not_matter() {
+        let tract = Box2::new(0, 0, 100, 80);
+        let first = [(20, 20, 9.0), (49, 40, 7.0), (55, 40, 12.0), (90, 70, 6.0)];
+        let second = [(21, 20, 8.0), (49, 47, 5.5)];
+        let stage = AssociatePeaks::new(AssociateConfig::default()).unwrap();
+        let cut = |boxes: &[Box2]| {
+            let patches: Vec<_> = boxes.iter().map(|b| vec![layer(0, &first, b), layer(1, &second, b)]).collect();
+            stage.run(&patches, &tract, 4.0).unwrap()
+        };
+        let whole = cut(&[tract]);
+        let halves = cut(&[Box2::new(50, 0, 50, 80), Box2::new(0, 0, 50, 80)]);
+        assert_eq!(whole, halves);
+        let (parents, records) = whole;
+        assert_eq!(parents.iter().map(|p| p.footprint.peaks.len()).collect::<Vec<_>>(), [1, 3, 1]);
+        assert_eq!(parents[0].footprint.peaks[0].seen_in, 0b11);
+        assert_eq!(parents[1].footprint.peaks[0].pixel, (55, 40));
+        let merged: Vec<_> = records.iter().filter(|r| r.decision == PeakDecision::Merged).collect();
+        assert_eq!((merged.len(), merged[0].peak.pixel, merged[0].child), (1, (21, 20), 0));
+        assert_eq!(records.len(), 6);
     }
 }

@@ -4,4 +4,4 @@ mod associate_peaks;
 mod parent;
 
 pub use associate_peaks::{AssociateConfig, AssociateError, AssociatePeaks};
-pub use parent::{Parent, PeakDecision, PeakRecord, object_id, parent_id};
+pub use parent::{MAX_CHILDREN, Parent, PeakDecision, PeakRecord, object_id, parent_id};

@@ -42,12 +42,34 @@ pub struct Parent {
 /// Packing, from the high end: 1 bit sign (0), 9 bits tract, 20 bits y, 20 bits x, 4 bits hypothesis, 10 bits child
 /// (0: the parent itself, hypothesis 0).
 #[must_use]
-pub fn parent_id(_tract: u16, _x: i32, _y: i32) -> i64 {
-    todo!()
+pub fn parent_id(tract: u16, x: i32, y: i32) -> i64 {
+    debug_assert!(tract < 512 && (0..1 << 20).contains(&x) && (0..1 << 20).contains(&y), "tract {tract}, pixel ({x}, {y})");
+    i64::from(tract) << 54 | i64::from(y) << 34 | i64::from(x) << 14
 }
+
+/// Largest number of children that an id can tell apart.
+pub const MAX_CHILDREN: usize = (1 << 10) - 1;
 
 /// Id of a catalog row: child `child` (from 1) of hypothesis `hypothesis` of a parent.
 #[must_use]
-pub fn object_id(_parent_id: i64, _hypothesis: u8, _child: u32) -> i64 {
-    todo!()
+pub fn object_id(parent_id: i64, hypothesis: u8, child: u32) -> i64 {
+    debug_assert!(hypothesis < 16 && child as usize <= MAX_CHILDREN, "hypothesis {hypothesis}, child {child}");
+    parent_id | i64::from(hypothesis) << 10 | i64::from(child)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The packing can be undone, so ids are unique.
+        #[test]
+        fn ids_unpack(tract in 0u16..512, x in 0i32..1 << 20, y in 0i32..1 << 20, hypothesis in 0u8..16, child in 0u32..1024) {
+            let id = object_id(parent_id(tract, x, y), hypothesis, child);
+            prop_assert!(id >= 0);
+            prop_assert_eq!((id >> 54, id >> 34 & 0xf_ffff, id >> 14 & 0xf_ffff), (i64::from(tract), i64::from(y), i64::from(x)));
+            prop_assert_eq!((id >> 10 & 0xf, id & 0x3ff), (i64::from(hypothesis), i64::from(child)));
+        }
+    }
 }

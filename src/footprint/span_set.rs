@@ -71,4 +71,96 @@ impl SpanSet {
     pub fn bbox(&self) -> Box2 {
         self.spans.iter().fold(Box2::new(0, 0, 0, 0), |b, s| b.union(&Box2::new(s.x0, s.y, s.x1 - s.x0 + 1, 1)))
     }
+
+    /// All pixels within `radius_px` of the set (a disc), inside `limits`.
+    #[must_use]
+    pub fn grown(&self, radius_px: i32, limits: &Box2) -> Self {
+        let mut spans = Vec::with_capacity(self.spans.len() * (2 * radius_px + 1) as usize);
+        for dy in -radius_px..=radius_px {
+            let half = f64::from(radius_px * radius_px - dy * dy).sqrt().floor() as i32;
+            spans.extend(self.spans.iter().filter(|s| s.y + dy >= limits.y0 && s.y + dy < limits.y1()).map(|s| Span {
+                y: s.y + dy,
+                x0: (s.x0 - half).max(limits.x0),
+                x1: (s.x1 + half).min(limits.x1() - 1),
+            }));
+        }
+        Self::from_spans(spans)
+    }
+
+    /// The parts whose pixels touch by a side or a corner, ordered by their first pixel.
+    #[must_use]
+    pub fn connected(&self) -> Vec<Self> {
+        let mut root: Vec<usize> = (0..self.spans.len()).collect();
+        fn find(root: &mut [usize], mut i: usize) -> usize {
+            while root[i] != i {
+                root[i] = root[root[i]];
+                i = root[i];
+            }
+            i
+        }
+        // Spans are sorted, so those of the row before that may touch move along with the current one.
+        let mut above = 0;
+        for i in 0..self.spans.len() {
+            let s = self.spans[i];
+            while above < i && (self.spans[above].y < s.y - 1 || (self.spans[above].y == s.y - 1 && self.spans[above].x1 < s.x0 - 1)) {
+                above += 1;
+            }
+            let mut k = above;
+            while k < i && self.spans[k].y == s.y - 1 && self.spans[k].x0 <= s.x1 + 1 {
+                let (a, b) = (find(&mut root, i), find(&mut root, k));
+                // The smaller index is the root: the span of the first pixel.
+                root[a.max(b)] = a.min(b);
+                k += 1;
+            }
+        }
+        let mut parts: std::collections::BTreeMap<usize, Vec<Span>> = std::collections::BTreeMap::new();
+        for i in 0..self.spans.len() {
+            let r = find(&mut root, i);
+            parts.entry(r).or_default().push(self.spans[i]);
+        }
+        parts.into_values().map(|spans| Self { spans }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(pixels: &[(i32, i32)]) -> SpanSet {
+        SpanSet::from_spans(pixels.iter().map(|&(x, y)| Span { y, x0: x, x1: x }).collect())
+    }
+
+    proptest! {
+        /// Growth and parts against the obvious versions on all pixels.
+        #[test]
+        fn agrees_with_pixel_sets(pixels in prop::collection::vec((0i32..12, 0i32..12), 1..40), r in 0i32..4) {
+            let limits = Box2::new(0, 0, 12, 12);
+            let s = set(&pixels);
+            for (x, y) in (0..12).flat_map(|y| (0..12).map(move |x| (x, y))) {
+                let is_in = pixels.contains(&(x, y));
+                prop_assert_eq!(s.contains(x, y), is_in);
+                let is_near = pixels.iter().any(|&(a, b)| (a - x).pow(2) + (b - y).pow(2) <= r * r);
+                prop_assert_eq!(s.grown(r, &limits).contains(x, y), is_near);
+            }
+            let parts = s.connected();
+            prop_assert_eq!(parts.iter().map(SpanSet::area).sum::<usize>(), s.area());
+            for (i, a) in parts.iter().enumerate() {
+                // Parts are connected (a flood from the first pixel reaches all) and do not touch each other.
+                let mut reached = vec![a.pixels().next().unwrap()];
+                let mut k = 0;
+                while k < reached.len() {
+                    let (x, y) = reached[k];
+                    let near = a.pixels().filter(|&(p, q)| (p - x).abs() <= 1 && (q - y).abs() <= 1 && !reached.contains(&(p, q)));
+                    let more: Vec<_> = near.collect();
+                    reached.extend(more);
+                    k += 1;
+                }
+                prop_assert_eq!(reached.len(), a.area());
+                for b in &parts[i + 1..] {
+                    prop_assert!(a.pixels().all(|(x, y)| b.pixels().all(|(p, q)| (p - x).abs() > 1 || (q - y).abs() > 1)));
+                }
+            }
+        }
+    }
 }
