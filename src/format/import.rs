@@ -40,7 +40,7 @@
 //! - `file`, `hdu`, `hdu_offset`, `plane`: as for `[variance]`.
 //! - `kind`: `bits` (every bit a plane) or `codes` (the pixel's whole number is one code; 0 is good).
 //! - `planes = { 1 = "BAD", 4 = "SAT" }`: value of the bit (1, 2, 4, ...) or code = name of our plane
-//!   ([`MaskPlane`](crate::image::MaskPlane)), several with `|`, or `IGNORE`.
+//!   ([`MaskPlane`]), several with `|`, or `IGNORE`.
 //! - `unknown` (default `BAD`): the same, for all bits or codes not listed; `ERROR` refuses the exposure.
 //!
 //! `[psf]`: the effective PSF, pixel response included
@@ -60,7 +60,7 @@
 //!   template; `base_name` first removes folders from what stands in the column. No row or more than one is an error.
 //!
 //! `[exposure]`
-//! - `band`: value (text). `exposure_time`: value \[s\].
+//! - `band`: value (text). `exposure_time`: value \[s\], positive.
 //! - `mjd`: value, days; a text in ISO 8601 is converted. `mjd_of`: `start`, `middle` (default) or `end` of the exposure; `mjd_scale`: `utc` or
 //!   `tai` (default). Exposures carry the middle, in TAI.
 //! - `gain`: value \[e/ADU\]. `read_noise` (default 0): value \[e\]. `saturation` (default none): value \[ADU\].
@@ -91,6 +91,9 @@
 //!   Only galaxies get a shape; everything else is a point source.
 //! - `snr = { g = "snr_g" }` (optional): columns kept as `<band>_snr_given`. `extra = { ours = "theirs" }`: further columns, kept as numbers.
 
+// Without FITS a layout is still read and checked, but most of what it says is for the reader of the pixels.
+#![cfg_attr(not(feature = "fits"), allow(dead_code))]
+
 #[cfg(feature = "fits")]
 mod load;
 mod pattern;
@@ -113,7 +116,6 @@ use std::path::{Path, PathBuf};
 
 /// A parsed and checked layout.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "fits"), allow(dead_code))]
 pub struct Layout {
     path: PathBuf,
     root: PathBuf,
@@ -126,7 +128,6 @@ pub struct Layout {
 
 /// One exposure that a layout names, not yet read.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "fits"), allow(dead_code))]
 pub struct ImportItem {
     /// Name of the exposure to come.
     pub name: String,
@@ -137,7 +138,6 @@ pub struct ImportItem {
 
 /// Where the planes of one exposure are.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "fits"), allow(dead_code))]
 struct Place {
     captures: Captures,
     image: PathBuf,
@@ -159,11 +159,15 @@ impl Layout {
             let line = e.span().map_or(String::new(), |span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
             wrong(format!("{line}{}", e.message()))
         })?;
-        let base = data.map_or_else(|| path.parent().unwrap_or(Path::new("")).to_owned(), Path::to_owned);
+        // Absolute, so that a relative data folder is not joined to the root once more.
+        let absolute = |p: &Path| std::path::absolute(p).map_err(|source| FormatError::Io { path: p.to_owned(), source });
+        let given = data.map(absolute).transpose()?;
+        let from_environment = std::env::var_os("FATHOM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let base = given.clone().unwrap_or_else(|| path.parent().unwrap_or(Path::new("")).to_owned());
         let mut layout = Self {
             path: path.to_owned(),
             root: PathBuf::new(),
-            data: data.map(Path::to_owned).or_else(|| std::env::var_os("FATHOM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from)),
+            data: given.or(from_environment.as_deref().map(absolute).transpose()?),
             mask_planes: Vec::new(),
             mask_unknown: None,
             spec,

@@ -384,6 +384,9 @@ pub(super) fn exposure(layout: &Layout, item: &ImportItem) -> Result<Exposure, F
     let mut mask = reader.mask(image.dim())?;
     let variance = reader.variance(&mut mask)?;
     let exposure_time_s = reader.number("exposure.exposure_time", &spec.exposure_time)?;
+    if exposure_time_s <= 0.0 {
+        return Err(content(&item.place.image, "exposure.exposure_time", exposure_time_s.to_string(), "a positive number of seconds"));
+    }
     let wcs = reader.wcs()?;
     let meta = ExposureMeta {
         id: ExposureId(item.name.clone()),
