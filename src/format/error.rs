@@ -23,6 +23,16 @@ pub enum FormatError {
         /// HDF5's own words.
         why: String,
     },
+    /// cfitsio refused: truncated, not FITS, no such HDU.
+    #[error("{path}: {what}: {why}")]
+    Fits {
+        /// File.
+        path: PathBuf,
+        /// What was tried.
+        what: String,
+        /// cfitsio's own words.
+        why: String,
+    },
     /// The file lacks something, or holds something else.
     #[error("{path}: {key} is {found}; expected {expected}")]
     Content {
