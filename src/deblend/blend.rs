@@ -1,7 +1,7 @@
 //! What a deblender gets and gives.
 
-use super::SymmetricConfig;
-use crate::footprint::{Footprint, HeavyFootprint};
+use super::{SymmetricConfig, SymmetricDeblender, apportion};
+use crate::footprint::{Footprint, HeavyFootprint, Span, SpanSet};
 use crate::geometry::Box2;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -117,16 +117,85 @@ pub struct DeblendParent {
 impl DeblendParent {
     /// # Errors
     /// [`DeblendError::Config`] for an unknown deblender or a setting outside its range.
-    pub fn new(_config: DeblendConfig) -> Result<Self, DeblendError> {
-        todo!()
+    pub fn new(config: &DeblendConfig) -> Result<Self, DeblendError> {
+        let deblender: Box<dyn Deblender> = match config.algorithm.as_str() {
+            "symmetric" => Box::new(SymmetricDeblender::new(config.symmetric.clone())?),
+            other => {
+                return Err(DeblendError::Config { key: "algorithm", found: format!("{other:?}"), expected: "symmetric" });
+            }
+        };
+        Ok(Self { deblender })
     }
 
     /// Children of one parent: their pixels sum to the parent's exactly, in every band.
     ///
     /// # Errors
     /// [`DeblendError::Blend`].
-    pub fn run(&self, _blend: &Blend) -> Result<Deblended, DeblendError> {
-        let _ = &self.deblender;
-        todo!()
+    pub fn run(&self, blend: &Blend) -> Result<Deblended, DeblendError> {
+        check(blend)?;
+        let templates = self.deblender.templates(blend)?;
+        let n = blend.footprint.peaks.len();
+        let n_bands = blend.bands.len();
+        let mut spans: Vec<Vec<Span>> = vec![Vec::new(); n];
+        let mut values: Vec<Vec<Vec<f32>>> = vec![vec![Vec::new(); n_bands]; n];
+        let (mut weights, mut shares) = (vec![0.0; n], vec![0.0; n]);
+        let mut by_band = vec![0.0f32; n * n_bands];
+        for (x, y) in blend.footprint.spans.pixels() {
+            let p = blend.bbox.index(x, y).expect("the box is the footprint's");
+            let nearest = nearest_peak(blend, &templates.merged_into, x, y);
+            let mut has_light = vec![false; n];
+            has_light[nearest] = true;
+            for (b, band) in blend.bands.iter().enumerate() {
+                for (w, t) in weights.iter_mut().zip(&templates.by_peak) {
+                    *w = t[b][p];
+                }
+                apportion(band.image_njy[p], &weights, nearest, &mut shares);
+                for k in 0..n {
+                    has_light[k] |= weights[k] > 0.0;
+                    by_band[k * n_bands + b] = shares[k];
+                }
+            }
+            for k in (0..n).filter(|&k| has_light[k]) {
+                spans[k].push(Span { y, x0: x, x1: x });
+                for b in 0..n_bands {
+                    values[k][b].push(by_band[k * n_bands + b]);
+                }
+            }
+        }
+        let children =
+            spans.into_iter().zip(values).map(|(s, values_njy)| HeavyFootprint { spans: SpanSet::from_spans(s), values_njy }).collect();
+        Ok(Deblended { children, is_psf: templates.is_psf, merged_into: templates.merged_into })
     }
+}
+
+/// The surviving peak nearest to a pixel: takes the light that no template claims.
+fn nearest_peak(blend: &Blend, merged_into: &[Option<usize>], x: i32, y: i32) -> usize {
+    let distance = |k: usize| {
+        let at = blend.footprint.peaks[k].at;
+        (at.x - f64::from(x)).hypot(at.y - f64::from(y))
+    };
+    let survivors = (0..blend.footprint.peaks.len()).filter(|&k| merged_into[k].is_none());
+    survivors.min_by(|&a, &b| distance(a).total_cmp(&distance(b))).expect("a duplicate's partner survives")
+}
+
+fn check(blend: &Blend) -> Result<(), DeblendError> {
+    let wrong = |why: String| DeblendError::Blend { x: blend.bbox.x0, y: blend.bbox.y0, why };
+    let n_peaks = blend.footprint.peaks.len();
+    if n_peaks == 0 {
+        return Err(wrong("no peak; expected at least one".into()));
+    }
+    if blend.footprint.spans.bbox() != blend.bbox {
+        return Err(wrong(format!("footprint covers {:?}; expected the box {:?}", blend.footprint.spans.bbox(), blend.bbox)));
+    }
+    for band in &blend.bands {
+        let shape = blend.bbox.shape();
+        let shapes = [band.image_njy.dim(), band.variance_njy2.dim(), band.mask.dim()];
+        if let Some(found) = shapes.into_iter().find(|s| *s != shape) {
+            return Err(wrong(format!("band {} has a plane of shape {found:?}; expected {shape:?}", band.band)));
+        }
+        if band.psfs.len() != n_peaks {
+            return Err(wrong(format!("band {} has {} PSFs; expected {n_peaks}, one a peak", band.band, band.psfs.len())));
+        }
+    }
+    Ok(())
 }

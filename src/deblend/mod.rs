@@ -2,7 +2,10 @@
 
 mod apportion;
 mod blend;
+mod nnls;
 mod symmetric;
+#[cfg(test)]
+mod tests;
 
 pub use apportion::apportion;
 pub use blend::{Blend, BlendBand, DeblendConfig, DeblendError, DeblendParent, Deblended, Deblender, Templates};
