@@ -7,9 +7,16 @@
 //!
 //! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, keyed bootstrap for all else.
 #![warn(missing_docs)]
+#[cfg(test)]
+mod synthetic;
 
+mod html;
+mod key_figures;
 mod matching;
 mod metric;
+mod picture;
+mod plot;
+mod report;
 mod scene;
 mod statistics;
 mod survey;
@@ -17,5 +24,7 @@ mod validate;
 
 pub mod theory;
 
+pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};
+pub use report::{BandImage, ReportInput, write_report};
 pub use validate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, Validated, ValidationError, validate};
