@@ -90,9 +90,9 @@ fn render(images: &[BandImage], input: &ReportInput) -> Option<Canvas> {
     let longest = ny.max(nx);
     let (bin, zoom) = if longest > LONGEST * 5 / 4 { (longest.div_ceil(LONGEST), 1) } else { (1, (LONGEST / longest).max(1)) };
     let (width, height) = (nx / bin * zoom, ny / bin * zoom);
-    let stretch = |v: f64| (v / (2.0 * sigma)).asinh();
-    // A black sky hides the noise; a pedestal of 1.5 sigma shows it.
-    let pedestal = 1.5 * sigma;
+    let stretch = |v: f64| (v / (4.0 * sigma)).asinh();
+    // A black sky hides the noise; a pedestal of one sigma shows it.
+    let pedestal = sigma;
     let mut rgb = vec![0u8; 3 * width * height];
     for oy in 0..height {
         for ox in 0..width {
@@ -241,7 +241,7 @@ fn scale_and_compass(input: &ReportInput, canvas: &Canvas, area: &DrawingArea<Bi
     }
     let wanted = 0.22 * canvas.width as f64 / per_arcsec;
     let lengths = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
-    let length = lengths.iter().copied().filter(|&l| l <= wanted).next_back().unwrap_or(1.0);
+    let length = lengths.iter().copied().rfind(|&l| l <= wanted).unwrap_or(1.0);
     let text = |size: f64| ("sans-serif", size).into_font().color(&WHITE);
     let (x0, y0) = (24, canvas.height as i32 - 24);
     let bar = (length * per_arcsec).round() as i32;
@@ -292,10 +292,10 @@ fn legend(survey: &Survey, canvas: &Canvas, area: &DrawingArea<BitMapBackend, Sh
         } else {
             area.draw(&Circle::new((x, y), if name == "ignored" { 5 } else { 9 }, colour.stroke_width(2)))?;
         }
-        area.draw(&Text::new(name, (x + 16, y - 10), ("sans-serif", 19.0).into_font().color(&WHITE)))?;
+        area.draw(&Text::new(name, (x + 16, y - 8), ("sans-serif", 19.0).into_font().color(&WHITE)))?;
         x += 50 + 11 * name.len() as i32;
     }
     let blue = RGBColor(FOOTPRINT[0], FOOTPRINT[1], FOOTPRINT[2]);
     area.draw(&PathElement::new(vec![(x - 10, y), (x + 10, y)], blue.stroke_width(2)))?;
-    area.draw(&Text::new("footprint", (x + 18, y - 10), ("sans-serif", 19.0).into_font().color(&WHITE)))
+    area.draw(&Text::new("footprint", (x + 18, y - 8), ("sans-serif", 19.0).into_font().color(&WHITE)))
 }

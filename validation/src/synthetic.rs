@@ -36,6 +36,9 @@ struct Object {
     flux: [f64; 3],
 }
 
+/// A detection: right ascension, declination, error, fluxes, their errors, significance.
+type Found = (f64, f64, f64, [f64; 3], [f64; 3], f64);
+
 /// A grid of isolated objects around the limit, then close pairs of bright ones.
 fn objects(arm: u64) -> Vec<Object> {
     let mut rng = keyed_rng(11, "objects", arm, 0);
@@ -77,8 +80,7 @@ fn arm(name: &str, seed: u64) -> ArmData {
             n_bands,
         })
         .collect();
-    // Found objects: position, error, fluxes, errors, significance.
-    let mut found: Vec<(f64, f64, f64, [f64; 3], [f64; 3], f64)> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for (k, o) in objects.iter().enumerate() {
         let snr: Vec<f64> = o.flux.iter().zip(SIGMA).map(|(f, s)| f / s).collect();
         let noise: Vec<f64> = snr.iter().map(|_| normal()).collect();

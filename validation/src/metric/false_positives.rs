@@ -8,7 +8,7 @@ use crate::theory::{band_peak_density, free_sed_peak_density};
 use crate::{ArmData, LayerPeaks};
 
 /// Significances at which peaks are counted, if the layer's threshold is not above.
-const LEVELS: [f64; 7] = [3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5];
+const LEVELS: [f64; 6] = [3.5, 4.0, 4.5, 5.0, 5.5, 6.0];
 
 /// `detection.peaks_per_arcmin2`, regimes `negative > 4.0` and, in scenes without sources, `positive > 4.0`.
 pub(crate) fn peak_density(survey: &Survey, out: &mut Vec<Metric>) {

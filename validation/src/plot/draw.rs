@@ -100,7 +100,9 @@ fn draw_panel<DB: DrawingBackend>(
     for mark in &panel.marks {
         let colour = RGBColor(mark.colour.0, mark.colour.1, mark.colour.2);
         let on_axis = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
-            points.iter().filter(|p| (panel.x.0..=panel.x.1).contains(&p.0) && p.1.is_finite()).map(|p| (p.0, inside(y_of(p.1)))).collect()
+            // Outside is left out: a line along the frame would look like data.
+            let seen = |p: &(f64, f64)| (panel.x.0..=panel.x.1).contains(&p.0) && (panel.y.0..=panel.y.1).contains(&p.1);
+            points.iter().map(|p| (p.0, y_of(p.1))).filter(seen).collect()
         };
         let drawn = match &mark.kind {
             MarkKind::Points(points) => {

@@ -40,7 +40,8 @@ fn binned<'a>(metrics: &'a [Metric], name: &str, band: &str, class: &str, prefix
 /// Points of the records, `scale` times their value, `shift`ed so that bands do not hide each other.
 fn points(records: &[(f64, &Metric)], scale: f64, shift: f64) -> MarkKind {
     let point = |&(x, m): &(f64, &Metric)| {
-        let value = m.value?;
+        // A share of one or two objects has a bar over the whole panel and says nothing; counts are told apart by their unit.
+        let value = m.value.filter(|_| m.n >= 3 || !m.unit.is_empty())?;
         Some([x + shift, scale * value, scale * m.lo.unwrap_or(value), scale * m.hi.unwrap_or(value)])
     };
     MarkKind::Points(records.iter().filter_map(point).collect())
@@ -185,16 +186,19 @@ fn pull_panel(what: &str, series: Vec<(String, usize, Vec<f64>)>) -> Option<Pane
     })
 }
 
-/// Range of y that shows the points and their bars, without the largest tenth of the bars; symmetric if they straddle zero.
+/// Range of y that shows the points and their bars, without the longest sixth of them; symmetric about zero.
 fn y_range(marks: &[Mark], smallest: f64) -> (f64, f64) {
     let mut reach: Vec<f64> = marks
         .iter()
-        .flat_map(|m| if let MarkKind::Points(p) = &m.kind { p.clone() } else { Vec::new() })
-        .map(|p| p[2].abs().max(p[3].abs()))
+        .flat_map(|m| match &m.kind {
+            MarkKind::Points(points) => points.iter().map(|p| p[2].abs().max(p[3].abs())).collect(),
+            MarkKind::Dashed(line) => line.iter().map(|p| p.1.abs()).collect(),
+            MarkKind::Line(_) | MarkKind::Steps(_) => Vec::new(),
+        })
         .filter(|r| r.is_finite())
         .collect();
     reach.sort_by(f64::total_cmp);
-    let high = reach.get((reach.len() * 9 / 10).min(reach.len().saturating_sub(1))).copied().unwrap_or(0.0);
+    let high = reach.get((reach.len() * 5 / 6).min(reach.len().saturating_sub(1))).copied().unwrap_or(0.0);
     let y = 1.15 * high.max(smallest);
     (-y, y)
 }
@@ -291,7 +295,7 @@ fn false_positives(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
     for (sign, factor) in [("negative", -1.0), ("positive", 1.0)] {
         let mut marks = Vec::new();
         let (mut low, mut high, mut x_low, mut x_high) = (f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY);
-        for layer in layers {
+        for (nth, layer) in layers.iter().enumerate() {
             let i = input.bands.iter().position(|b| *b == layer.name).unwrap_or(COLOURS.len() - 1);
             let records = binned(metrics, "detection.peaks_per_arcmin2", &layer.name, "", &format!("{sign} > "));
             if records.iter().all(|r| r.1.value.is_none()) {
@@ -299,7 +303,7 @@ fn false_positives(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
             }
             x_low = records.iter().map(|r| r.0).fold(x_low, f64::min);
             x_high = records.iter().map(|r| r.0).fold(x_high, f64::max);
-            let kind = points(&records, 1.0, 0.015 * i as f64);
+            let kind = points(&records, 1.0, 0.012 * nth as f64);
             if let MarkKind::Points(points) = &kind {
                 for p in points {
                     high = high.max(p[3]);
@@ -308,13 +312,15 @@ fn false_positives(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
             }
             marks.push(mark(layer.name.replace('_', " "), i, kind));
             let levels = (0..=60).map(|j| records[0].0 + f64::from(j) / 60.0 * (records[records.len() - 1].0 - records[0].0));
-            let line = levels.filter_map(|level| Some((level, expected_per_arcmin2(survey, layer, level, factor)?))).collect();
+            let line: Vec<(f64, f64)> =
+                levels.filter_map(|level| Some((level, expected_per_arcmin2(survey, layer, level, factor)?))).collect();
+            low = line.iter().map(|p| p.1).filter(|&v| v > 0.0).fold(low, f64::min);
             marks.push(mark("", i, MarkKind::Dashed(line)));
         }
         if marks.is_empty() || high <= 0.0 {
             continue;
         }
-        let y = (low.max(high * 1e-6).log10().floor(), high.log10().ceil());
+        let y = (low.max(high * 1e-5).log10().floor(), high.log10().ceil());
         panels.push(Panel {
             x_label: "significance".into(),
             y_label: format!("{sign} peaks above it [arcmin⁻²]"),
