@@ -1,0 +1,78 @@
+//! The plots of the report: described as data, drawn as SVG for the page and as PNG beside it.
+
+mod draw;
+mod figures;
+
+pub(crate) use draw::{png, register_fonts, svg};
+pub(crate) use figures::figures;
+
+/// Colours that stay apart for the colour-blind (Okabe & Ito 2008); one a band or layer.
+pub(crate) const COLOURS: [(u8, u8, u8); 7] =
+    [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (60, 60, 60)];
+
+/// One figure of the report: panels beside each other.
+#[derive(Debug, Clone)]
+pub(crate) struct Plot {
+    /// File name without ending.
+    pub name: &'static str,
+    /// Heading on the page.
+    pub title: &'static str,
+    /// What is seen, in words.
+    pub caption: String,
+    /// Panels, left to right.
+    pub panels: Vec<Panel>,
+}
+
+/// One pair of axes.
+#[derive(Debug, Clone)]
+pub(crate) struct Panel {
+    /// Label with unit.
+    pub x_label: String,
+    /// Label with unit.
+    pub y_label: String,
+    /// Ends of the axis.
+    pub x: (f64, f64),
+    /// Ends of the axis; of log10 if `log_y`.
+    pub y: (f64, f64),
+    /// Logarithmic y.
+    pub log_y: bool,
+    /// What is drawn.
+    pub marks: Vec<Mark>,
+    /// Where the legend stands.
+    pub legend: Corner,
+}
+
+/// Place of a legend.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Corner {
+    /// Top right.
+    UpperRight,
+    /// Bottom right.
+    LowerRight,
+    /// Bottom left.
+    LowerLeft,
+}
+
+/// One series.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    /// Text of the legend; empty: not in it.
+    pub label: String,
+    /// Colour.
+    pub colour: (u8, u8, u8),
+    /// Shape.
+    pub kind: MarkKind,
+}
+
+/// Shape of a series.
+#[derive(Debug, Clone)]
+pub(crate) enum MarkKind {
+    /// Points with error bars: x, y, low, high.
+    Points(Vec<[f64; 4]>),
+    /// Line through points.
+    Line(Vec<(f64, f64)>),
+    /// Dashed line through points.
+    Dashed(Vec<(f64, f64)>),
+    /// Steps: left edge, right edge, height.
+    Steps(Vec<[f64; 3]>),
+}
