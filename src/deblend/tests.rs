@@ -96,15 +96,15 @@ fn separated_stars_keep_their_fluxes() {
     }
 }
 
-/// At 2.5 FWHM, with noise: fluxes to 10 %, galaxy and star told apart.
+/// At 2.7 FWHM, with noise: fluxes to 20 % (3 sigma of a sum over some 1000 noisy pixels), galaxy and star told apart.
 #[test]
 fn a_star_beside_a_galaxy() {
-    let b = blend(&[(113.0, 216.0, 6000.0, 3.0), (123.0, 216.0, 2000.0, 1.7)], 1.0);
+    let b = blend(&[(113.0, 216.0, 1500.0, 3.0), (124.0, 216.0, 500.0, 1.7)], 1.0);
     for deblender in all_deblenders() {
         let d = deblender.run(&b).unwrap();
         assert_eq!(d.is_psf, [false, true]);
-        for (k, truth) in [(0, 6000.0), (1, 2000.0)] {
-            assert!((flux(&d, k, 0) / truth - 1.0).abs() < 0.1, "{k}: {}", flux(&d, k, 0));
+        for (k, truth) in [(0, 1500.0), (1, 500.0)] {
+            assert!((flux(&d, k, 0) / truth - 1.0).abs() < 0.2, "{k}: {}", flux(&d, k, 0));
         }
     }
 }

@@ -18,17 +18,18 @@ pub struct SourceBand {
     pub mask: Array2<u32>,
     /// Noise autocorrelation ρ(dy, dx) of the coadd at the source, `[2h+1, 2h+1]`, ρ(0) = 1: Cov(i, j) = ρ(i - j) √(V_i V_j).
     pub correlation: Array2<f64>,
-    /// PSF at the peak, `[2r+1, 2r+1]`, central pixel = `peak.pixel()`, the source at `peak`.
-    pub psf: Array2<f64>,
     /// FWHM of the PSF \[pixel\].
     pub fwhm_px: f64,
     /// Aperture correction of fixed apertures and of the PSF flux here, by algorithm; (1, flagged) if unknown.
     pub ap_corr: std::collections::BTreeMap<String, (f64, bool)>,
 }
 
+/// Draws the PSF of a band (by index) for a source at a tract position: `[2r+1, 2r+1]`, central pixel = the position's pixel.
+pub type DrawPsf<'a> = &'a (dyn Fn(usize, PixelPoint) -> Array2<f64> + Sync);
+
 /// One source in all bands.
-#[derive(Debug, Clone)]
-pub struct SourcePixels {
+#[derive(Clone)]
+pub struct SourcePixels<'a> {
     /// Box of all planes, in tract coordinates.
     pub bbox: Box2,
     /// Position of the founding peak, in tract coordinates.
@@ -37,6 +38,8 @@ pub struct SourcePixels {
     pub pixel_scale_arcsec: f64,
     /// Bands, in the order of the run.
     pub bands: Vec<SourceBand>,
+    /// PSF at any position near the peak.
+    pub draw_psf: DrawPsf<'a>,
 }
 
 /// One column that a measurement writes.
@@ -52,6 +55,20 @@ pub struct ColumnSpec {
     pub is_flag: bool,
 }
 
+impl ColumnSpec {
+    /// A column of numbers.
+    #[must_use]
+    pub fn number(name: &str, unit: &'static str, description: &str) -> Self {
+        Self { name: name.to_owned(), unit, description: description.to_owned(), is_flag: false }
+    }
+
+    /// A column of flags.
+    #[must_use]
+    pub fn flag(name: &str, description: &str) -> Self {
+        Self { name: name.to_owned(), unit: "", description: description.to_owned(), is_flag: true }
+    }
+}
+
 /// Values of one source, by column; made and read by name.
 #[derive(Debug, Clone, Default)]
 pub struct Row {
@@ -59,6 +76,27 @@ pub struct Row {
     pub values: std::collections::BTreeMap<String, f64>,
     /// Flags by column.
     pub flags: std::collections::BTreeMap<String, bool>,
+}
+
+impl Row {
+    /// Sets a number.
+    pub fn value(&mut self, name: &str, value: f64) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Sets a flag.
+    pub fn flag(&mut self, name: &str, is_set: bool) {
+        self.flags.insert(name.to_owned(), is_set);
+    }
+
+    /// The centroid, or `peak` where none was measured.
+    #[must_use]
+    pub fn position(&self, peak: PixelPoint) -> PixelPoint {
+        match (self.values.get("x"), self.values.get("y")) {
+            (Some(&x), Some(&y)) if x.is_finite() && y.is_finite() => PixelPoint::new(x, y),
+            _ => peak,
+        }
+    }
 }
 
 /// Why a measurement cannot be set up. What befalls one source is a flag and NaN, never an error.
@@ -73,20 +111,6 @@ pub enum MeasureError {
         found: String,
         /// Range.
         expected: String,
-    },
-    /// Views of different shapes.
-    #[error("image has shape {image:?}, PSF {psf:?}; expected the same")]
-    ShapeMismatch {
-        /// Shape of the image.
-        image: (usize, usize),
-        /// Shape of the PSF.
-        psf: (usize, usize),
-    },
-    /// Nothing to measure on.
-    #[error("none of {n_pixels} pixels is usable")]
-    NoGoodPixels {
-        /// Pixels looked at.
-        n_pixels: usize,
     },
 }
 
