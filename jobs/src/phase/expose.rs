@@ -1,0 +1,91 @@
+//! expose: every exposure of every arm, simulated, imported, or real with sources injected.
+
+use super::{Phase, Task, sky::Sky};
+use crate::config::ExposeMode;
+use crate::product_key;
+use crate::run::{Run, Source, skip_marker};
+use anyhow::{Context, Result};
+use fathom::image::{Exposure, ExposureId};
+
+pub struct Expose;
+
+impl Phase for Expose {
+    fn name(&self) -> &'static str {
+        "expose"
+    }
+
+    fn about(&self) -> &'static str {
+        "Makes the exposures: simulated, imported from files, or real ones with sources injected.\n\nReads: <arm>/truth.h5; with [expose] mode import or inject the files of the layout or folder.\nWrites: <arm>/exposures/<id>.h5."
+    }
+
+    fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
+        let sky = Sky.tasks(run)?;
+        let mode = product_key::section(&run.config.expose.mode);
+        let mut tasks = Vec::new();
+        for (arm, a) in run.arms.iter().enumerate() {
+            // Imported pixels do not depend on the truth that came with them.
+            let is_drawn = run.config.expose.mode == ExposeMode::Simulate || (run.config.expose.mode == ExposeMode::Inject && a.realisation.is_some());
+            let truth = sky.iter().find(|t| t.arm == arm && is_drawn).map_or("", |t| t.key.as_str());
+            for (index, e) in run.exposures.iter().enumerate() {
+                tasks.push(Task {
+                    name: format!("{}/{}", a.name, e.name),
+                    path: run.exposure_path(arm, &e.name),
+                    extra_paths: vec![],
+                    key: product_key::key("expose", [run.settings_key(), &mode, truth, &e.input_key, &e.name]),
+                    cost: 1.0,
+                    arm,
+                    index,
+                    may_be_skipped: true,
+                });
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn run(&self, run: &Run, task: &Task) -> Result<()> {
+        let made = self.make(run, task).and_then(|exposure| {
+            Ok(fathom::format::exposure::write(&run.path(&task.path), &task.key, &exposure)?)
+        });
+        skip_or_fail(run, task, made)
+    }
+}
+
+impl Expose {
+    fn make(&self, run: &Run, task: &Task) -> Result<Exposure> {
+        let c = &run.config;
+        let entry = &run.exposures[task.index];
+        let arm = &run.arms[task.arm];
+        let truth = || fathom::format::table::read(&run.path(run.truth_path(task.arm)), "truth");
+        let mut exposure = match &entry.source {
+            Source::Plan(plan) => {
+                return Ok(fathom_sim::simulate(plan, &c.camera, &truth()?, c.run.seed, arm.realisation.unwrap_or(0))?);
+            }
+            Source::Item(layout, item) => layout.load(item)?,
+            Source::File(path) => fathom::format::exposure::read(path, None)?,
+        };
+        exposure.meta.id = ExposureId(entry.name.clone());
+        if let Some(realisation) = arm.realisation.filter(|_| c.expose.mode == ExposeMode::Inject) {
+            // Sums over injected pixels must not meet a NaN of the real ones.
+            fathom_sim::inject(&mut exposure, &truth()?, c.run.seed, realisation)
+                .with_context(|| format!("injecting into {}", entry.name))?;
+        }
+        Ok(exposure)
+    }
+}
+
+/// With `--skip-bad-exposures` an error becomes a note beside the place of the product, else it stands.
+pub fn skip_or_fail(run: &Run, task: &Task, result: Result<()>) -> Result<()> {
+    let marker = skip_marker(&run.path(&task.path));
+    match result {
+        Ok(()) => {
+            let _ = std::fs::remove_file(marker);
+            Ok(())
+        }
+        Err(e) if run.options.skip_bad_exposures => {
+            tracing::info!("skipped {}: {e:#}", task.name);
+            fathom::format::product::write_text(&marker, &format!("{}\n{e:#}\n", task.key))?;
+            Ok(())
+        }
+        Err(e) => Err(e),
+    }
+}

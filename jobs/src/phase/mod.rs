@@ -1,0 +1,84 @@
+//! The phases of a run, as data: what each needs, makes, and how a task of it is done.
+
+mod associate;
+mod batch;
+mod coadd;
+mod deblend;
+mod detect;
+mod expose;
+mod measure;
+mod sky;
+mod truth;
+mod validate;
+mod visit;
+
+use crate::run::{Run, skip_marker};
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// One task: makes one product file.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Unique in its phase, e.g. `main/000_001`.
+    pub name: String,
+    /// Product, in the run folder.
+    pub path: PathBuf,
+    /// Files beside the product that belong to it.
+    pub extra_paths: Vec<PathBuf>,
+    /// Key of the product.
+    pub key: String,
+    /// Predicted cost, in any unit common to the phase.
+    pub cost: f64,
+    /// Arm.
+    pub arm: usize,
+    /// Which patch, exposure or batch of the arm.
+    pub index: usize,
+    /// The product may be replaced by a note that the exposure was skipped.
+    pub may_be_skipped: bool,
+}
+
+impl Task {
+    /// True if the finished product with this key stands in `folder` (or, if `skips` count, was skipped with this key).
+    pub fn is_done(&self, folder: &Path, skips: bool) -> bool {
+        let path = folder.join(&self.path);
+        if fathom::format::product::key(&path).as_deref() == Some(self.key.as_str()) {
+            return self.extra_paths.iter().all(|p| folder.join(p).is_file());
+        }
+        let marker = || std::fs::read_to_string(skip_marker(&path)).ok();
+        skips && self.may_be_skipped && marker().is_some_and(|text| text.lines().next() == Some(self.key.as_str()))
+    }
+}
+
+/// One phase.
+pub trait Phase: Sync {
+    /// Name: subcommand and, where it has settings, section of the configuration.
+    fn name(&self) -> &'static str;
+
+    /// What it reads and writes, for `--help`.
+    fn about(&self) -> &'static str;
+
+    /// All tasks; may read what earlier phases made.
+    fn tasks(&self, run: &Run) -> Result<Vec<Task>>;
+
+    /// Does one task.
+    fn run(&self, run: &Run, task: &Task) -> Result<()>;
+}
+
+/// All phases, in the order of the data.
+pub const PHASES: [&dyn Phase; 10] = [
+    &sky::Sky,
+    &expose::Expose,
+    &visit::Visit,
+    &coadd::Coadd,
+    &detect::Detect,
+    &associate::Associate,
+    &deblend::Deblend,
+    &measure::Measure,
+    &truth::Truth,
+    &validate::Validate,
+];
+
+/// Keys of the tasks of a phase in one arm.
+fn keys_of(phase: &dyn Phase, run: &Run, arm: usize) -> Result<Vec<String>> {
+    Ok(phase.tasks(run)?.into_iter().filter(|t| t.arm == arm).map(|t| t.key).collect())
+}

@@ -1,0 +1,84 @@
+//! sky: the truth catalog of every arm, drawn from a field or taken over with the exposures.
+
+use super::{Phase, Task};
+use crate::config::ExposeMode;
+use crate::product_key;
+use crate::run::{Run, Source};
+use anyhow::{Context, Result};
+use fathom::catalog::Table;
+use std::path::Path;
+
+pub struct Sky;
+
+impl Phase for Sky {
+    fn name(&self) -> &'static str {
+        "sky"
+    }
+
+    fn about(&self) -> &'static str {
+        "Draws the truth catalog of every arm.\n\nReads: the configuration ([sky], [camera]), or the truth that an import brings.\nWrites: <arm>/truth.h5."
+    }
+
+    fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
+        let c = &run.config;
+        let (sky, camera) = (product_key::section(&c.sky), product_key::section(&c.camera));
+        // The layout of patches is bookkeeping: it must be in no key of what does not depend on it.
+        let tract = format!("{:?} {:?}", run.tract.bbox(), run.tract.wcs().cards());
+        let inputs: Vec<&str> = run.exposures.iter().map(|e| e.input_key.as_str()).collect();
+        Ok((0..run.arms.len())
+            .filter(|&arm| run.has_truth(arm))
+            .map(|arm| {
+                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name];
+                Task {
+                    name: run.arms[arm].name.clone(),
+                    path: run.truth_path(arm),
+                    extra_paths: vec![],
+                    key: product_key::key("sky", parts.into_iter().chain(inputs.iter().copied())),
+                    cost: 1.0,
+                    arm,
+                    index: 0,
+                    may_be_skipped: false,
+                }
+            })
+            .collect())
+    }
+
+    fn run(&self, run: &Run, task: &Task) -> Result<()> {
+        let c = &run.config;
+        let truth = if c.expose.mode == ExposeMode::Import {
+            imported_truth(run)?
+        } else {
+            let plans: Vec<_> = run
+                .exposures
+                .iter()
+                .filter_map(|e| match &e.source {
+                    Source::Plan(plan) => Some((**plan).clone()),
+                    _ => None,
+                })
+                .collect();
+            let realisation = run.arms[task.arm].realisation.unwrap_or(0);
+            fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &plans, c.run.seed, realisation)?
+        };
+        fathom::format::table::write(&run.path(&task.path), &task.key, "truth", &truth)?;
+        Ok(())
+    }
+}
+
+/// Truth that came with the exposures; a table without columns if there is none.
+fn imported_truth(run: &Run) -> Result<Table> {
+    let bands = &run.config.run.bands;
+    let truth = match &run.layout {
+        Some(layout) => layout.truth()?,
+        None => {
+            let path = Path::new(&run.config.expose.folder).join("truth.h5");
+            path.is_file().then(|| fathom::format::table::read(&path, "truth")).transpose()?
+        }
+    };
+    match truth {
+        Some(table) => {
+            fathom::format::truth::check(&table, bands).context("truth catalog of the import")?;
+            Ok(table)
+        }
+        None => Ok(Table::new()),
+    }
+}

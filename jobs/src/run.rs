@@ -1,0 +1,302 @@
+//! One run: its folder, its arms and exposures, and what phases keep in memory between tasks.
+
+use crate::config::{Config, ExposeMode};
+use crate::product_key;
+use anyhow::{Context, Result, anyhow, bail};
+use fathom::associate::Parent;
+use fathom::background::VisitProduct;
+use fathom::coadd::{CoaddPsf, CoaddPsfInput};
+use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
+use fathom::geometry::Tract;
+use fathom::image::ExposureMeta;
+use fathom_sim::ExposurePlan;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// What the command line asked for; in no key.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub resume: bool,
+    pub overwrite: bool,
+    pub reuse: Option<PathBuf>,
+    pub skip_bad_exposures: bool,
+    pub threads: Option<usize>,
+    pub is_mixed_cpus: bool,
+}
+
+/// One exposure to come.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// From the simulator.
+    Plan(Box<ExposurePlan>),
+    /// From a layout's files.
+    Item(Arc<Layout>, ImportItem),
+    /// One of fathom's own files.
+    File(PathBuf),
+}
+
+/// Name and origin of an exposure, the same in every arm.
+#[derive(Debug, Clone)]
+pub struct ExposureEntry {
+    pub name: String,
+    pub source: Source,
+    /// Hash of the input (configuration or content of the files).
+    pub input_key: String,
+}
+
+/// One arm: `main`; or `control` and `real_00`, ...
+#[derive(Debug, Clone)]
+pub struct Arm {
+    pub name: String,
+    /// Number of the realisation; none for the control.
+    pub realisation: Option<u64>,
+}
+
+/// Calibrations and visit products of one band of one arm, in id order.
+pub type BandInputs = Arc<Vec<(ExposureMeta, VisitProduct)>>;
+
+/// A run as every phase sees it.
+pub struct Run {
+    pub config: Config,
+    pub options: Options,
+    pub folder: PathBuf,
+    pub tract: Tract,
+    pub arms: Vec<Arm>,
+    pub exposures: Vec<ExposureEntry>,
+    pub layout: Option<Arc<Layout>>,
+    bands: Mutex<BTreeMap<usize, Arc<BTreeMap<String, BandInputs>>>>,
+    psfs: Mutex<BTreeMap<(usize, String), Arc<CoaddPsf>>>,
+    mosaics: Mutex<BTreeMap<usize, CoaddMosaic>>,
+    parents: Mutex<BTreeMap<usize, Arc<Vec<Parent>>>>,
+    settings_key: OnceLock<String>,
+}
+
+impl Run {
+    /// Plans a run; touches no file of the run folder.
+    pub fn new(config: Config, folder: PathBuf, options: Options) -> Result<Self> {
+        let tract = Tract::new(&config.sky_map)?;
+        let n = config.run.realisations;
+        let realisation = |i: usize| Arm { name: format!("real_{i:02}"), realisation: Some(i as u64) };
+        let arms = match config.expose.mode {
+            ExposeMode::Inject => std::iter::once(Arm { name: "control".into(), realisation: None }).chain((0..n).map(realisation)).collect(),
+            _ if n > 1 => (0..n).map(realisation).collect(),
+            _ => vec![Arm { name: "main".into(), realisation: Some(0) }],
+        };
+        let layout = config.layout_file()?.map(|path| Layout::read(&path, data_folder().as_deref())).transpose()?.map(Arc::new);
+        let exposures = match config.expose.mode {
+            ExposeMode::Simulate => planned(&config, &tract)?,
+            _ => imported(&config, layout.as_ref())?,
+        };
+        Ok(Self {
+            config,
+            options,
+            folder,
+            tract,
+            arms,
+            exposures,
+            layout,
+            bands: Mutex::default(),
+            psfs: Mutex::default(),
+            mosaics: Mutex::default(),
+            parents: Mutex::default(),
+            settings_key: OnceLock::new(),
+        })
+    }
+
+    /// Hash of what fixes the sky and the bands: in the key of every product.
+    pub fn settings_key(&self) -> &str {
+        self.settings_key.get_or_init(|| {
+            let run = &self.config.run;
+            product_key::key("run", [product_key::section(&run.bands).as_str(), &run.seed.to_string()])
+        })
+    }
+
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.folder.join(relative)
+    }
+
+    pub fn exposure_path(&self, arm: usize, name: &str) -> PathBuf {
+        PathBuf::from(&self.arms[arm].name).join("exposures").join(format!("{name}.h5"))
+    }
+
+    pub fn visit_path(&self, arm: usize, name: &str) -> PathBuf {
+        PathBuf::from(&self.arms[arm].name).join("visit").join(format!("{name}.h5"))
+    }
+
+    pub fn truth_path(&self, arm: usize) -> PathBuf {
+        PathBuf::from(&self.arms[arm].name).join("truth.h5")
+    }
+
+    pub fn parents_path(&self, arm: usize) -> PathBuf {
+        PathBuf::from(&self.arms[arm].name).join("parents.h5")
+    }
+
+    /// Product `<folder>/<patch>.h5` or `<folder>/<batch>.h5` of an arm.
+    pub fn piece_path(&self, arm: usize, folder: &str, piece: &str) -> PathBuf {
+        PathBuf::from(&self.arms[arm].name).join(folder).join(format!("{piece}.h5"))
+    }
+
+    /// The truth that the run draws or injects, or that came with the exposures, if any.
+    pub fn has_truth(&self, arm: usize) -> bool {
+        match self.config.expose.mode {
+            ExposeMode::Simulate => true,
+            ExposeMode::Inject => self.arms[arm].realisation.is_some(),
+            ExposeMode::Import => true,
+        }
+    }
+
+    /// Names of the exposures that were not skipped in an arm.
+    pub fn used_exposures(&self, arm: usize) -> Vec<&ExposureEntry> {
+        let is_skipped = |e: &&ExposureEntry| {
+            [self.exposure_path(arm, &e.name), self.visit_path(arm, &e.name)].iter().any(|p| skip_marker(&self.path(p)).exists())
+        };
+        self.exposures.iter().filter(|e| !is_skipped(e)).collect()
+    }
+
+    /// Exposures that were skipped, with the reason.
+    pub fn skipped(&self) -> Vec<(String, String)> {
+        let mut skipped = Vec::new();
+        for (arm, a) in self.arms.iter().enumerate() {
+            for e in &self.exposures {
+                for p in [self.exposure_path(arm, &e.name), self.visit_path(arm, &e.name)] {
+                    if let Ok(text) = std::fs::read_to_string(skip_marker(&self.path(p))) {
+                        let why = text.split_once('\n').map_or("", |(_, why)| why).trim();
+                        skipped.push((format!("{}/{}", a.name, e.name), why.to_owned()));
+                    }
+                }
+            }
+        }
+        skipped
+    }
+
+    /// Calibrations and visit products of an arm, by band, every band in id order. Read once.
+    pub fn band_inputs(&self, arm: usize) -> Result<Arc<BTreeMap<String, BandInputs>>> {
+        let mut cache = self.bands.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&arm) {
+            return Ok(found.clone());
+        }
+        let mut by_band: BTreeMap<String, Vec<(ExposureMeta, VisitProduct)>> =
+            self.config.run.bands.iter().map(|b| (b.clone(), Vec::new())).collect();
+        for entry in self.used_exposures(arm) {
+            let meta = format::exposure::read_meta(&self.path(self.exposure_path(arm, &entry.name)))?;
+            let visit = format::visit::read(&self.path(self.visit_path(arm, &entry.name)))?;
+            if let Some(band) = by_band.get_mut(&meta.band) {
+                band.push((meta, visit));
+            }
+        }
+        for (band, inputs) in &mut by_band {
+            if inputs.is_empty() {
+                bail!("band {band} has no exposure; run.bands is {:?}", self.config.run.bands);
+            }
+            inputs.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        }
+        let found = Arc::new(by_band.into_iter().map(|(b, v)| (b, Arc::new(v))).collect::<BTreeMap<_, _>>());
+        cache.insert(arm, found.clone());
+        Ok(found)
+    }
+
+    /// The PSF of a band's coadd.
+    pub fn coadd_psf(&self, arm: usize, band: &str) -> Result<Arc<CoaddPsf>> {
+        let inputs = self.band_inputs(arm)?;
+        let records = self.mosaic(arm)?.inputs(band)?;
+        let mut cache = self.psfs.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&(arm, band.to_owned())) {
+            return Ok(found.clone());
+        }
+        let of_band = inputs.get(band).ok_or_else(|| anyhow!("band {band} has no exposure"))?;
+        if of_band.len() != records.len() || of_band.iter().zip(&records).any(|((m, _), r)| m.id != r.id) {
+            bail!("band {band}: the coadd's inputs are not the exposures of the run folder");
+        }
+        let psf_inputs = of_band
+            .iter()
+            .zip(&records)
+            .map(|((meta, visit), record)| CoaddPsfInput { meta: meta.clone(), ap_corr: visit.ap_corr.clone(), weight: record.weight })
+            .collect();
+        let psf = Arc::new(CoaddPsf::new(psf_inputs, self.tract.wcs().clone(), self.config.coadd.lanczos_order));
+        cache.insert((arm, band.to_owned()), psf.clone());
+        Ok(psf)
+    }
+
+    /// The coadds of an arm as one image.
+    pub fn mosaic(&self, arm: usize) -> Result<CoaddMosaic> {
+        let mut cache = self.mosaics.lock().map_err(|_| anyhow!("a thread died"))?;
+        let paths = || self.tract.patches().iter().map(|p| self.path(self.piece_path(arm, "coadd", &p.id.to_string()))).collect();
+        Ok(cache.entry(arm).or_insert_with(|| CoaddMosaic::new(self.tract.clone(), paths())).clone())
+    }
+
+    /// Parents of an arm, by id. Read once.
+    pub fn parents(&self, arm: usize) -> Result<Arc<Vec<Parent>>> {
+        let mut cache = self.parents.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&arm) {
+            return Ok(found.clone());
+        }
+        let parents = Arc::new(format::parents::read(&self.path(self.parents_path(arm)))?.0);
+        cache.insert(arm, parents.clone());
+        Ok(parents)
+    }
+
+    /// Mean FWHM of the coadds' PSFs over the bands \[tract pixel\].
+    pub fn mean_fwhm_px(&self, arm: usize) -> Result<f64> {
+        let mosaic = self.mosaic(arm)?;
+        let bands = &self.config.run.bands;
+        let sum = bands.iter().map(|b| mosaic.fwhm_px(b)).sum::<Result<f64, _>>()?;
+        Ok(sum / bands.len() as f64)
+    }
+}
+
+/// Marks an exposure that was skipped: key, then the reason.
+pub fn skip_marker(product: &Path) -> PathBuf {
+    product.with_extension("skipped")
+}
+
+/// The folder of data that are not ours to redistribute.
+pub fn data_folder() -> Option<PathBuf> {
+    std::env::var_os("FATHOM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+fn planned(config: &Config, tract: &Tract) -> Result<Vec<ExposureEntry>> {
+    let plans = fathom_sim::plan_exposures(&config.camera, tract.center(), &config.run.bands, config.run.seed)?;
+    let camera = product_key::section(&config.camera);
+    let center = format!("{:?}", tract.center());
+    Ok(plans
+        .into_iter()
+        .map(|plan| {
+            let name = plan.meta.id.0.clone();
+            ExposureEntry { input_key: product_key::key("plan", [camera.as_str(), &center, &name]), name, source: Source::Plan(Box::new(plan)) }
+        })
+        .collect())
+}
+
+fn imported(config: &Config, layout: Option<&Arc<Layout>>) -> Result<Vec<ExposureEntry>> {
+    let hash = |path: &Path| product_key::file(path).with_context(|| format!("{}", path.display()));
+    if let Some(layout) = layout {
+        let text = config.layout_text()?;
+        return layout
+            .items()?
+            .into_iter()
+            .map(|item| {
+                let hashes = item.files.iter().map(|f| hash(f)).collect::<Result<Vec<_>>>()?;
+                let input_key = product_key::key("item", [text.as_str()].into_iter().chain(hashes.iter().map(String::as_str)));
+                Ok(ExposureEntry { name: item.name.clone(), source: Source::Item(layout.clone(), item), input_key })
+            })
+            .collect();
+    }
+    let folder = Path::new(&config.expose.folder);
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .with_context(|| format!("expose.folder {}", folder.display()))?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|p| p.extension().is_some_and(|e| e == "h5") && p.file_name().is_some_and(|n| n != "truth.h5"))
+        .collect();
+    paths.sort();
+    if paths.is_empty() {
+        bail!("expose.folder {} holds no exposure; expected files *.h5", folder.display());
+    }
+    paths
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().and_then(|s| s.to_str()).ok_or_else(|| anyhow!("{}: no UTF-8 name", path.display()))?.to_owned();
+            Ok(ExposureEntry { name, input_key: hash(&path)?, source: Source::File(path) })
+        })
+        .collect()
+}
