@@ -18,4 +18,7 @@ pub mod table;
 pub mod truth;
 pub mod visit;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::FormatError;
