@@ -1,22 +1,141 @@
 //! `fathom-coadd` files: all bands of one patch; and reading across patches.
+//!
+//! # Format, version 1
+//!
+//! Root attributes `bands` (texts, in order; absent without bands), `n_bands` (u64), `mask_planes` (texts: the name of bit 0, 1, ...
+//! of the masks). Group `/<band>` for every band, with the attributes `bbox` (x0, y0, width, height, i32: the patch's inner pixels in
+//! tract coordinates), `fwhm_px` (f64, mean FWHM of the band's PSF, one number for the tract) and `covariance_half_width` (u64, h):
+//!
+//! | dataset | type, shape | unit | what |
+//! |---|---|---|---|
+//! | `image` | f32 `[ny, nx]` | nJy | direct coadd, background subtracted; NaN without data |
+//! | `variance` | f32 `[ny, nx]` | nJy2 | its variance, without covariance; infinite without data |
+//! | `mask` | u32 `[ny, nx]` | | bit planes |
+//! | `inputs` | u64 `[word, ny, nx]` | | contributing exposures: bit i % 64 of word i / 64 for row i of `input_exposures` |
+//! | `psi`, `phi`, `phi3`, `omega` | f32 `[ny, nx]` | nJy-1, nJy-2, nJy-3, nJy-2 | likelihood maps, see [`BandCoadd`] |
+//! | `covariance_cells` | u32 `[cell, 2]` | | column and row of the cells in the tract's grid |
+//! | `covariance` | f64 `[cell, 2h+1, 2h+1]` | nJy2 | noise covariance per cell, lag (dy + h, dx + h) |
+//! | `input_exposures` | table ([`super::table`]) | | `id`, `weight`, `n_pixels`: exposures of the band in the whole tract |
+//!
+//! Planes are chunked by 256 x 256; masks and inputs are shuffled and deflated, the noisy planes are not.
 
 use super::FormatError;
+use super::calibration::{put_box, take_box};
+use super::hdf5_io::{About, Node, Storage};
+use super::product::{self, Header};
+use super::table;
+use crate::catalog::{ColumnData, Table};
 use crate::coadd::{BandCoadd, CoaddInputRecord};
-use crate::geometry::{Box2, Tract};
-use ndarray::{Array2, Array3};
+use crate::geometry::{Box2, PixelPoint, Tract};
+use crate::image::{ExposureId, MaskPlane};
+use ndarray::{Array2, Array3, s};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const FORMAT: (&str, u32) = ("fathom-coadd", 1);
 
 /// Writes all bands of a patch, taking each when it is made (memory: one band at a time).
 ///
 /// # Errors
 /// [`FormatError`], or the error of a coadd.
 pub fn write<E: From<FormatError>>(
-    _path: &Path,
-    _key: &str,
-    _bands: &[String],
-    _make: impl FnMut(&str) -> Result<BandCoadd, E>,
+    path: &Path,
+    key: &str,
+    bands: &[String],
+    mut make: impl FnMut(&str) -> Result<BandCoadd, E>,
 ) -> Result<(), E> {
-    todo!()
+    let header = Header { format: FORMAT.0, version: FORMAT.1, key: key.to_owned() };
+    // The error of a coadd passes around the file's own errors: only the caller knows its type.
+    let mut failed = None;
+    let written = product::write(path, &header, |root| {
+        let root = Node::new(path, root);
+        root.put("n_bands", bands.len() as u64)?;
+        if !bands.is_empty() {
+            root.put_texts("bands", bands.iter().map(String::as_str))?;
+        }
+        root.put_texts("mask_planes", MaskPlane::ALL.map(MaskPlane::name))?;
+        for band in bands {
+            match make(band) {
+                Ok(coadd) => put_band(&root, band, &coadd)?,
+                Err(error) => {
+                    failed = Some(error);
+                    return Err(root.wrong(band, "not made", "a coadd"));
+                }
+            }
+        }
+        Ok(())
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(written?),
+    }
+}
+
+fn put_band(root: &Node, band: &str, coadd: &BandCoadd) -> Result<(), FormatError> {
+    if coadd.band != band || band.is_empty() || band.contains('/') {
+        return Err(root.wrong(band, &format!("a coadd of band \"{}\"", coadd.band), "one of the band that was asked for, without /"));
+    }
+    let group = root.create(band)?;
+    let shape = coadd.bbox.shape();
+    put_box(&group, &coadd.bbox)?;
+    group.put("fwhm_px", coadd.fwhm_px)?;
+    let same_shape = |name: &str, found: (usize, usize)| {
+        if found == shape {
+            Ok(())
+        } else {
+            Err(group.wrong(name, &format!("of shape {found:?}"), &format!("{shape:?}, that of the patch")))
+        }
+    };
+    for (plane, values, unit, description) in [
+        (Plane::Image, &coadd.image_njy, "nJy", "direct coadd, background subtracted; NaN without data"),
+        (Plane::Variance, &coadd.variance_njy2, "nJy2", "variance of the direct coadd, without covariance; infinite without data"),
+        (Plane::Psi, &coadd.psi, "nJy-1", "sum of PSF-correlated exposures over variance"),
+        (Plane::Phi, &coadd.phi, "nJy-2", "sum of correlations of PSF squared with 1 / variance; 0 without data"),
+        (Plane::Phi3, &coadd.phi3, "nJy-3", "sum for the sources' own noise: Var(flux F) = (phi + F phi3) / phi^2"),
+        (Plane::Omega, &coadd.omega, "nJy-2", "a residual background b is taken off by psi - b omega"),
+    ] {
+        same_shape(plane.dataset(), values.dim())?;
+        group.write(About::new(plane.dataset(), unit, description), values.view(), Storage::Tiled)?;
+    }
+    same_shape("mask", coadd.mask.dim())?;
+    group.write(About::new("mask", "", "bit planes, named by mask_planes"), coadd.mask.view(), Storage::Packed)?;
+    let (n_words, ny, nx) = coadd.inputs_wyx.dim();
+    same_shape("inputs", (ny, nx))?;
+    if n_words != coadd.inputs.len().div_ceil(64) {
+        let expected = format!("{} for {} exposures", coadd.inputs.len().div_ceil(64), coadd.inputs.len());
+        return Err(group.wrong("inputs", &format!("of {n_words} words"), &expected));
+    }
+    let about = About::new("inputs", "", "contributing exposures: bit i % 64 of word i / 64 for row i of input_exposures [word, y, x]");
+    group.write(about, coadd.inputs_wyx.view(), Storage::Packed)?;
+    table::put(&group, "input_exposures", &inputs_table(&coadd.inputs))?;
+    put_covariance(&group, coadd)
+}
+
+fn put_covariance(group: &Node, coadd: &BandCoadd) -> Result<(), FormatError> {
+    let noise = &coadd.covariance;
+    let side = 2 * noise.half_width + 1;
+    if noise.covariance_njy2.dim() != (noise.cells.len(), side, side) {
+        let found = format!("of shape {:?}", noise.covariance_njy2.dim());
+        return Err(group.wrong("covariance", &found, &format!("{:?}", (noise.cells.len(), side, side))));
+    }
+    group.put("covariance_half_width", noise.half_width as u64)?;
+    let cells = Array2::from_shape_fn((noise.cells.len(), 2), |(i, j)| if j == 0 { noise.cells[i].0 } else { noise.cells[i].1 });
+    group.write(About::new("covariance_cells", "", "column and row of the cells in the tract's grid"), cells.view(), Storage::Plain)?;
+    let about = About::new("covariance", "nJy2", "noise covariance of the direct coadd per cell [cell, dy + h, dx + h]");
+    group.write(about, noise.covariance_njy2.view(), Storage::Plain)
+}
+
+fn inputs_table(inputs: &[CoaddInputRecord]) -> Table {
+    let mut table = Table::new();
+    let columns = [
+        ("id", "exposure", ColumnData::Text(inputs.iter().map(|i| i.id.0.clone()).collect())),
+        ("weight", "weight in the direct coadd, for the whole exposure", ColumnData::F64(inputs.iter().map(|i| i.weight).collect())),
+        ("n_pixels", "pixels of the patch to which it contributes", ColumnData::I64(inputs.iter().map(|i| i.n_pixels as i64).collect())),
+    ];
+    for (name, description, data) in columns {
+        table.push(name, "", description, data).expect("all columns have one row an input");
+    }
+    table
 }
 
 /// A plane of real values.
@@ -36,19 +155,47 @@ pub enum Plane {
     Omega,
 }
 
+impl Plane {
+    /// Name of its dataset.
+    fn dataset(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Variance => "variance",
+            Self::Psi => "psi",
+            Self::Phi => "phi",
+            Self::Phi3 => "phi3",
+            Self::Omega => "omega",
+        }
+    }
+
+    /// Value where there is no file.
+    fn outside(self) -> f32 {
+        match self {
+            Self::Image => f32::NAN,
+            Self::Variance => f32::INFINITY,
+            _ => 0.0,
+        }
+    }
+}
+
+/// Files that a mosaic keeps open, at most: opening one costs more than reading a small box, but handles are scarce.
+const MAX_OPEN: usize = 16;
+
 /// All patches of a tract as one image: reads any box from the files that hold its pixels.
 #[derive(Debug, Clone)]
 pub struct CoaddMosaic {
     tract: Tract,
     /// One file per patch, in the order of [`Tract::patches`].
     paths: Vec<PathBuf>,
+    /// Files kept open, the latest used last; shared by clones.
+    open: Arc<Mutex<Vec<(usize, Arc<Node>)>>>,
 }
 
 impl CoaddMosaic {
     /// `paths` in the order of [`Tract::patches`].
     #[must_use]
     pub fn new(tract: Tract, paths: Vec<PathBuf>) -> Self {
-        Self { tract, paths }
+        Self { tract, paths, open: Arc::default() }
     }
 
     /// The tract.
@@ -63,51 +210,164 @@ impl CoaddMosaic {
         &self.paths
     }
 
+    /// Root of the file of patch `i`, opened or still open.
+    fn file(&self, i: usize) -> Result<Arc<Node>, FormatError> {
+        // A panic elsewhere leaves the list whole: it is only changed by single pushes and removals.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = open.iter().position(|(k, _)| *k == i) {
+            let entry = open.remove(at);
+            let node = Arc::clone(&entry.1);
+            open.push(entry);
+            return Ok(node);
+        }
+        let path = self.paths.get(i).ok_or_else(|| FormatError::Content {
+            path: self.paths.first().cloned().unwrap_or_default(),
+            key: "list of coadd files".to_owned(),
+            found: format!("{} files long", self.paths.len()),
+            expected: "one file per patch of the tract".to_owned(),
+        })?;
+        let node = Arc::new(Node::open(path, Some(FORMAT))?);
+        if open.len() >= MAX_OPEN {
+            open.remove(0);
+        }
+        open.push((i, Arc::clone(&node)));
+        Ok(node)
+    }
+
+    /// Group of a band in the file of patch `i`.
+    fn band(&self, i: usize, band: &str) -> Result<Node, FormatError> {
+        self.file(i)?.child(band, "the coadd of the band")
+    }
+
+    /// Calls `read` for every patch that shares pixels with `bbox`: with the band's group, the rows and columns to read of its planes, and the shared box.
+    fn for_each_part(
+        &self,
+        band: &str,
+        bbox: &Box2,
+        mut read: impl FnMut(&Node, [std::ops::Range<usize>; 2], &Box2) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        for (i, patch) in self.tract.patches().iter().enumerate() {
+            let shared = patch.bbox.intersect(bbox);
+            if shared.is_empty() {
+                continue;
+            }
+            let group = self.band(i, band)?;
+            let stored = take_box(&group)?;
+            if stored != patch.bbox {
+                return Err(group.wrong_attribute("bbox", &format!("{stored:?}"), &format!("{:?}, patch {}", patch.bbox, patch.id)));
+            }
+            let (y, x) = ((shared.y0 - stored.y0) as usize, (shared.x0 - stored.x0) as usize);
+            let (height, width) = shared.shape();
+            read(&group, [y..y + height, x..x + width], &shared)?;
+        }
+        Ok(())
+    }
+
     /// Pixels of one plane; outside the tract: NaN for the image, +∞ for the variance, 0 else.
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn plane(&self, _band: &str, _plane: Plane, _bbox: &Box2) -> Result<Array2<f32>, FormatError> {
-        todo!()
+    pub fn plane(&self, band: &str, plane: Plane, bbox: &Box2) -> Result<Array2<f32>, FormatError> {
+        let mut out = Array2::from_elem(bbox.shape(), plane.outside());
+        self.for_each_part(band, bbox, |group, [rows, columns], shared| {
+            out.slice_mut(bbox.slice_of(shared)).assign(&group.read_part::<f32>(plane.dataset(), rows, columns)?);
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// Mask; `NO_DATA` outside the tract.
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn mask(&self, _band: &str, _bbox: &Box2) -> Result<Array2<u32>, FormatError> {
-        todo!()
+    pub fn mask(&self, band: &str, bbox: &Box2) -> Result<Array2<u32>, FormatError> {
+        let mut out = Array2::from_elem(bbox.shape(), MaskPlane::NoData.bit());
+        self.for_each_part(band, bbox, |group, [rows, columns], shared| {
+            out.slice_mut(bbox.slice_of(shared)).assign(&group.read_part::<u32>("mask", rows, columns)?);
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// Contributing exposures, `[word, y, x]`; 0 outside.
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn inputs_wyx(&self, _band: &str, _bbox: &Box2) -> Result<Array3<u64>, FormatError> {
-        todo!()
+    pub fn inputs_wyx(&self, band: &str, bbox: &Box2) -> Result<Array3<u64>, FormatError> {
+        // All patches list all exposures of the band, so the first one knows the number of words.
+        let [n_words, ..] = self.band(0, band)?.shape_3d::<u64>("inputs")?;
+        let (height, width) = bbox.shape();
+        let mut out = Array3::zeros((n_words, height, width));
+        self.for_each_part(band, bbox, |group, [rows, columns], shared| {
+            let [found, ..] = group.shape_3d::<u64>("inputs")?;
+            if found != n_words {
+                return Err(group.wrong("inputs", &format!("of {found} words"), &format!("{n_words}, as in the first patch")));
+            }
+            let (y, x) = ((shared.y0 - bbox.y0) as usize, (shared.x0 - bbox.x0) as usize);
+            let part = group.read_part_3d::<u64>("inputs", 0..n_words, rows.clone(), columns.clone())?;
+            out.slice_mut(s![.., y..y + rows.len(), x..x + columns.len()]).assign(&part);
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// Exposures of the band, in the order of the bits (`n_pixels` summed over the patches).
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn inputs(&self, _band: &str) -> Result<Vec<CoaddInputRecord>, FormatError> {
-        todo!()
+    pub fn inputs(&self, band: &str) -> Result<Vec<CoaddInputRecord>, FormatError> {
+        let mut all: Vec<CoaddInputRecord> = Vec::new();
+        for i in 0..self.paths.len() {
+            let group = self.band(i, band)?;
+            let table = table::take(&group, "input_exposures")?;
+            let wrong = |e: crate::catalog::TableError| group.wrong("input_exposures", &e.to_string(), "columns id, weight, n_pixels");
+            let ids = table.text("id").map_err(wrong)?;
+            let (weights, n_pixels) = (table.f64("weight").map_err(wrong)?, table.i64("n_pixels").map_err(wrong)?);
+            if i == 0 {
+                all = ids
+                    .iter()
+                    .zip(weights)
+                    .map(|(id, &weight)| CoaddInputRecord { id: ExposureId(id.clone()), weight, n_pixels: 0 })
+                    .collect();
+            }
+            if !all.iter().map(|a| &a.id.0).eq(ids) {
+                return Err(group.wrong("input_exposures", "another list of exposures", "that of the first patch"));
+            }
+            for (record, n) in all.iter_mut().zip(n_pixels) {
+                record.n_pixels += n.unsigned_abs();
+            }
+        }
+        Ok(all)
     }
 
     /// Noise covariance of the cell that holds the pixel, `[2h+1, 2h+1]` \[nJy²\]; `None` outside or without data.
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn covariance(&self, _band: &str, _x: i32, _y: i32) -> Result<Option<Array2<f64>>, FormatError> {
-        todo!()
+    pub fn covariance(&self, band: &str, x: i32, y: i32) -> Result<Option<Array2<f64>>, FormatError> {
+        let at = PixelPoint::new(f64::from(x), f64::from(y));
+        let (Some(cell), Some(patch)) = (self.tract.cell_of(at), self.tract.patch_of(x, y)) else {
+            return Ok(None);
+        };
+        let n_columns = self.tract.config().patches[0];
+        let group = self.band((patch.id.row * n_columns + patch.id.column) as usize, band)?;
+        let cells: Array2<u32> = group.read("covariance_cells")?;
+        let Some(i) = cells.rows().into_iter().position(|c| c.iter().eq(&[cell.column, cell.row])) else {
+            return Ok(None);
+        };
+        let [n_cells, height, width] = group.shape_3d::<f64>("covariance")?;
+        if n_cells != cells.nrows() {
+            return Err(group.wrong("covariance", &format!("given for {n_cells} cells"), &format!("{} cells", cells.nrows())));
+        }
+        let part = group.read_part_3d::<f64>("covariance", i..i + 1, 0..height, 0..width)?;
+        Ok(Some(part.index_axis_move(ndarray::Axis(0), 0)))
     }
 
     /// Mean FWHM of the band's PSF \[tract pixel\].
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn fwhm_px(&self, _band: &str) -> Result<f64, FormatError> {
-        todo!()
+    pub fn fwhm_px(&self, band: &str) -> Result<f64, FormatError> {
+        self.band(0, band)?.number("fwhm_px")
     }
 }

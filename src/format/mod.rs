@@ -1,11 +1,14 @@
 //! Files: the only module that names HDF5 and FITS. One file per product; each page here is its specification.
 
 pub mod blends;
+mod calibration;
 pub mod coadd;
 mod error;
 pub mod exposure;
 #[cfg(feature = "fits")]
 pub mod fits;
+mod flat;
+mod hdf5_io;
 pub mod import;
 pub mod layers;
 pub mod parents;
@@ -14,5 +17,8 @@ pub mod run;
 pub mod table;
 pub mod truth;
 pub mod visit;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::FormatError;

@@ -1,21 +1,82 @@
-//! Tables: one group a table, one dataset a column, with `unit` and `description`.
+//! `fathom-table` files, and tables inside any other product: one group a table, one dataset a column.
+//!
+//! # Format, version 1
+//!
+//! Group `/<name>`:
+//! - attribute `columns`: names of the columns, in order (absent from a table without columns); `n_columns` (u64), `n_rows` (u64).
+//! - dataset `<column>` `[n_rows]`: `f64`, `i64`, `u8` (a flag, with the attribute `kind` = `bool`) or variable-length UTF-8; with
+//!   the attributes `unit` and `description`. Shuffled and deflated.
 
 use super::FormatError;
-use crate::catalog::Table;
+use super::hdf5_io::{About, Node, describe};
+use super::product::{self, Header};
+use crate::catalog::{ColumnData, Table};
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use std::path::Path;
 
 /// Writes a product that is one table, in group `/<name>`.
 ///
 /// # Errors
 /// [`FormatError`].
-pub fn write(_path: &Path, _key: &str, _name: &str, _table: &Table) -> Result<(), FormatError> {
-    todo!()
+pub fn write(path: &Path, key: &str, name: &str, table: &Table) -> Result<(), FormatError> {
+    let header = Header { format: "fathom-table", version: 1, key: key.to_owned() };
+    product::write(path, &header, |root| put(&Node::new(path, root), name, table))
 }
 
 /// Reads the table `/<name>` of any product file.
 ///
 /// # Errors
 /// [`FormatError`] if it is missing or its columns differ in length.
-pub fn read(_path: &Path, _name: &str) -> Result<Table, FormatError> {
-    todo!()
+pub fn read(path: &Path, name: &str) -> Result<Table, FormatError> {
+    take(&Node::open(path, None)?, name)
+}
+
+/// Writes a table as a group of `parent`.
+pub(super) fn put(parent: &Node, name: &str, table: &Table) -> Result<(), FormatError> {
+    let group = parent.create(name)?;
+    group.put("n_columns", table.columns().len() as u64)?;
+    group.put("n_rows", table.n_rows() as u64)?;
+    if !table.columns().is_empty() {
+        group.put_texts("columns", table.columns().iter().map(|c| c.name.as_str()))?;
+    }
+    for column in table.columns() {
+        let about = About::new(&column.name, &column.unit, &column.description);
+        match &column.data {
+            ColumnData::F64(v) => group.write_column(about, v)?,
+            ColumnData::I64(v) => group.write_column(about, v)?,
+            ColumnData::Bool(v) => group.write_flags(about, v)?,
+            ColumnData::Text(v) => group.write_texts(about, v)?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a table that is a group of `parent`.
+pub(super) fn take(parent: &Node, name: &str) -> Result<Table, FormatError> {
+    let group = parent.child(name, "a table")?;
+    let mut table = Table::new();
+    if group.count("n_columns")? == 0 {
+        return Ok(table);
+    }
+    for name in group.texts("columns")? {
+        let dataset = group.dataset(&name, "a column")?;
+        let kind = dataset.dtype().and_then(|t| t.to_descriptor()).ok();
+        let data = match kind {
+            Some(TypeDescriptor::Float(FloatSize::U8)) => ColumnData::F64(group.column(&name)?),
+            Some(TypeDescriptor::Integer(IntSize::U8)) => ColumnData::I64(group.column(&name)?),
+            Some(TypeDescriptor::Unsigned(IntSize::U1)) if group.about(&dataset, "kind") == "bool" => {
+                ColumnData::Bool(group.column::<u8>(&name)?.into_iter().map(|b| b != 0).collect())
+            }
+            Some(
+                TypeDescriptor::VarLenUnicode
+                | TypeDescriptor::VarLenAscii
+                | TypeDescriptor::FixedAscii(_)
+                | TypeDescriptor::FixedUnicode(_),
+            ) => ColumnData::Text(group.text_column(&name)?),
+            _ => return Err(group.wrong(&name, &describe(&dataset), "float64, int64, flags (uint8, kind = bool) or texts")),
+        };
+        let (unit, description) = (group.about(&dataset, "unit"), group.about(&dataset, "description"));
+        table.push(&name, &unit, &description, data).map_err(|e| group.wrong(&name, &e.to_string(), "columns of one length"))?;
+    }
+    Ok(table)
 }
