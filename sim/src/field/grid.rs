@@ -78,3 +78,50 @@ pub(super) fn sources(
     }
     Ok(sources)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{CameraConfig, Depth, FieldConfig, make_truth, plan_exposures};
+    use fathom::geometry::{SkyMapConfig, SkyPoint, Tract};
+
+    /// 34 x 34 nodes of 30 pixels on 1024; every flux is its target times the error of that place.
+    #[test]
+    fn counts_and_fluxes() {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let camera = CameraConfig { size_px: [1500, 1500], n_exposures: 3, ..CameraConfig::default() };
+        let bands = vec!["g".to_owned(), "r".to_owned()];
+        let plans = plan_exposures(&camera, tract.center(), &bands, 3).unwrap();
+        let config = FieldConfig { field: "grid".into(), ..FieldConfig::default() };
+        let table = make_truth(&config, &tract, &bands, &plans, 3, 0).unwrap();
+        assert_eq!(table.n_rows(), 34 * 34);
+        let regimes = table.text("regime").unwrap();
+        let n_bright = regimes.iter().filter(|r| *r == "bright").count() as f64;
+        // Binomial: 4 standard deviations.
+        assert!((n_bright - 0.4 * 1156.0).abs() < 4.0 * (1156.0f64 * 0.24).sqrt(), "{n_bright}");
+        let (ra, dec, snr) = (table.f64("ra").unwrap(), table.f64("dec").unwrap(), table.f64("snr_target").unwrap());
+        for band in &bands {
+            let (depth, flux) = (Depth::of_band(&plans, band), table.f64(&format!("{band}_flux")).unwrap());
+            for i in 0..table.n_rows() {
+                let expected = if regimes[i] == "bright" { 20.0..=300.0 } else { 1.4..=8.0 };
+                assert!(expected.contains(&snr[i]));
+                let found = flux[i] * depth.information(SkyPoint::from_degrees(ra[i], dec[i])).sqrt();
+                assert!((found / snr[i] - 1.0).abs() < 1e-6);
+            }
+        }
+        let other = make_truth(&config, &tract, &bands, &plans, 3, 1).unwrap();
+        assert!(other.i64("id").unwrap().iter().all(|id| !table.i64("id").unwrap().contains(id)));
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let mut config = FieldConfig { field: "grid".into(), ..FieldConfig::default() };
+        config.grid.jitter_px = 20.0;
+        let message = |config: &FieldConfig| make_truth(config, &tract, &["r".into()], &[], 1, 0).unwrap_err().to_string();
+        assert_eq!(message(&config), "sky.grid.jitter_px is 20.0; expected 0..=spacing_px / 4");
+        config.grid.jitter_px = 1.0;
+        assert!(message(&config).contains("sky.grid.exposures is 0"));
+        config.field = "gird".into();
+        assert!(message(&config).contains("sky.field is \"gird\""));
+    }
+}

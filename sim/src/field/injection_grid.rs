@@ -78,3 +78,35 @@ pub(super) fn sources(
     }
     Ok(sources)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{FieldConfig, make_truth};
+    use fathom::geometry::{SkyMapConfig, Tract};
+    use fathom::image::ab_magnitude;
+
+    #[test]
+    fn every_object_has_one_offset_in_all_bands() {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let mut config = FieldConfig { field: "injection_grid".into(), ..FieldConfig::default() };
+        let bands = vec!["g".to_owned(), "r".to_owned()];
+        assert!(make_truth(&config, &tract, &bands, &[], 1, 0).unwrap_err().to_string().contains("injection_mag"));
+        config.injection_grid.injection_mag = [("g".to_owned(), 25.0), ("r".to_owned(), 24.5)].into();
+        let table = make_truth(&config, &tract, &bands, &[], 1, 0).unwrap();
+        // 1024 pixels of 0.2 arcsec: 40 nodes of 5 arcsec a side.
+        assert_eq!(table.n_rows(), 1600);
+        let (g, r) = (table.f64("g_flux").unwrap(), table.f64("r_flux").unwrap());
+        let mut counts = [0; 3];
+        for (i, regime) in table.text("regime").unwrap().iter().enumerate() {
+            let offset: f64 = regime.strip_prefix("offset ").unwrap().parse().unwrap();
+            assert!((ab_magnitude(g[i]) - 25.0 - offset).abs() < 1e-9 && (ab_magnitude(r[i]) - 24.5 - offset).abs() < 1e-9);
+            counts[["offset -1.0", "offset 0.0", "offset 0.5"].iter().position(|o| o == regime).unwrap()] += 1;
+        }
+        // Multinomial: 1600/3, 4 standard deviations of 19.
+        assert!(counts.iter().all(|c| (f64::from(*c) - 533.3).abs() < 76.0), "{counts:?}");
+        assert!(table.bool("is_injected").unwrap().iter().all(|b| *b));
+        config.field = "empty".into();
+        let empty = make_truth(&config, &tract, &bands, &[], 1, 0).unwrap();
+        assert_eq!((empty.n_rows(), empty.columns().len()), (0, table.columns().len()));
+    }
+}

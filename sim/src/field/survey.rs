@@ -106,7 +106,7 @@ const N_ATTEMPTS: u64 = 50;
 struct Population<'a> {
     config: &'a SurveyConfig,
     tract: &'a Tract,
-    n_bands: usize,
+    bands: &'a [String],
     i_reference: usize,
     m5: f64,
     bright: Vec<SkyPoint>,
@@ -132,9 +132,9 @@ pub(super) fn sources(
     };
     let m5 = Depth::of_band(exposures, &bands[i_reference]).m5(tract.center());
     check("sky.survey", "exposures", m5.is_finite(), exposures.len(), "one or more of the reference band over the tract's centre")?;
-    let mut population = Population { config, tract, n_bands: bands.len(), i_reference, m5, bright: Vec::new(), seed, arm };
+    let mut population = Population { config, tract, bands, i_reference, m5, bright: Vec::new(), seed, arm };
 
-    let mut sources = population.bright_stars(bands, exposures);
+    let mut sources = population.bright_stars(exposures);
     population.bright = sources.iter().map(|s| s.position).collect();
 
     let scale_arcmin = tract.config().pixel_scale_arcsec / 60.0;
@@ -158,7 +158,8 @@ impl Population<'_> {
         self.stream("is-companion", number).random::<f64>() < self.config.companion_fraction
     }
 
-    fn bright_stars(&self, bands: &[String], exposures: &[ExposurePlan]) -> Vec<Source> {
+    fn bright_stars(&self, exposures: &[ExposurePlan]) -> Vec<Source> {
+        let bands = self.bands;
         let saturation_njy: Vec<f64> = bands.iter().map(|b| Depth::of_band(exposures, b).saturation_njy()).collect();
         let [low, high] = self.config.bright_star_peak;
         let mut stars: Vec<Source> = Vec::new();
@@ -167,8 +168,12 @@ impl Population<'_> {
             let is_far = |p: &SkyPoint| stars.iter().all(|s| s.position.separation_arcsec(p) > 2.0 * self.config.bright_isolation_arcsec);
             let Some(position) = (0..N_ATTEMPTS).map(|_| self.anywhere(BRIGHT_MARGIN_PX, &mut rng)).find(is_far) else { continue };
             // Each band its own draw, which is as good as a colour.
-            let flux_njy =
-                saturation_njy.iter().map(|f| if f.is_finite() { f * low * (high / low).powf(rng.random()) } else { 0.0 }).collect();
+            let flux = |(band, saturation): (&String, &f64)| {
+                let share = low * (high / low).powf(self.stream(&format!("bright/{band}"), number).random());
+                // No exposure of the band: no star that could be measured in it.
+                if saturation.is_finite() { saturation * share } else { 0.0 }
+            };
+            let flux_njy = bands.iter().zip(&saturation_njy).map(flux).collect();
             stars.push(Source { regime: "bright_star".into(), ..Source::star(number, position, flux_njy) });
         }
         stars
@@ -224,12 +229,12 @@ impl Population<'_> {
     fn object(&self, number: u64, position: SkyPoint, magnitude: f64) -> Source {
         let config = self.config;
         let mut rng = self.stream("shape", number);
-        let flux: Vec<f64> = (0..self.n_bands)
-            .map(|i| {
-                let colour = config.colour_scatter * normal(&mut self.stream("colour", number * 64 + i as u64));
-                flux_njy(self.m5 + magnitude + if i == self.i_reference { 0.0 } else { colour })
-            })
-            .collect();
+        let mut flux = Vec::with_capacity(self.bands.len());
+        for (i, band) in self.bands.iter().enumerate() {
+            // By the band's name: the colours do not depend on which other bands there are.
+            let colour = config.colour_scatter * normal(&mut self.stream(&format!("colour/{band}"), number));
+            flux.push(flux_njy(self.m5 + magnitude + if i == self.i_reference { 0.0 } else { colour }));
+        }
         let mut star = Source::star(number, position, flux);
         if rng.random::<f64>() < (config.star_fraction * 10f64.powf(-0.1 * magnitude)).min(0.9) {
             return star;
@@ -242,5 +247,89 @@ impl Population<'_> {
         star.axis_ratio = low + (high - low) * rng.random::<f64>();
         star.position_angle_deg = 180.0 * rng.random::<f64>();
         star
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{CameraConfig, ExposurePlan, FieldConfig, TruthObject, make_truth, plan_exposures, render_object};
+    use fathom::geometry::{SkyMapConfig, Tract};
+
+    fn scene() -> (Tract, Vec<String>, Vec<ExposurePlan>) {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let bands = vec!["g".to_owned(), "r".to_owned()];
+        let plans = plan_exposures(&CameraConfig::default(), tract.center(), &bands, 20).unwrap();
+        (tract, bands, plans)
+    }
+
+    /// Signal to noise of the matched filter over all exposures of a band, sky and read noise only.
+    fn matched_snr(object: &TruthObject, plans: &[ExposurePlan], band: &str) -> f64 {
+        let sum: f64 = plans
+            .iter()
+            .filter(|p| p.meta.band == band)
+            .filter_map(|p| {
+                let (stamp_box, stamp) = render_object(&p.meta, object).unwrap()?;
+                let inside = stamp_box.intersect(&p.meta.bbox());
+                let power: f64 = if inside.is_empty() { 0.0 } else { stamp.slice(stamp_box.slice_of(&inside)).iter().map(|v| v * v).sum() };
+                Some(power / p.background_variance_njy2(500.0, 500.0))
+            })
+            .sum();
+        sum.sqrt()
+    }
+
+    /// What the default field is for: enough objects, enough blends, enough stars for aperture corrections.
+    #[test]
+    fn default_field_has_blends_and_bright_stars() {
+        let (tract, bands, plans) = scene();
+        let table = make_truth(&FieldConfig::default(), &tract, &bands, &plans, 20, 0).unwrap();
+        fathom::format::truth::check(&table, &bands).unwrap();
+        let objects = TruthObject::of_table(&table, "r").unwrap();
+        let detectable: Vec<_> = objects.iter().filter(|o| matched_snr(o, &plans, "r") > 5.0).collect();
+        let area_arcmin2 = (1024.0f64 * 0.2 / 60.0).powi(2);
+        let density = detectable.len() as f64 / area_arcmin2;
+        let blended = detectable
+            .iter()
+            .filter(|o| detectable.iter().any(|p| p.id != o.id && p.position.separation_arcsec(&o.position) < 2.0 * 0.9))
+            .count();
+        let share = blended as f64 / detectable.len() as f64;
+        let fluxes = table.f64("r_flux").unwrap();
+        let bright: Vec<_> = (0..table.n_rows()).filter(|&i| table.text("regime").unwrap()[i] == "bright_star").collect();
+        println!("{} objects, {density:.1} detectable per arcmin2, {share:.3} blended, {} bright stars", table.n_rows(), bright.len());
+        assert!((18.0..35.0).contains(&density), "{density}");
+        assert!(share > 0.2, "{share}");
+        let mut n_good = 0;
+        for &i in &bright {
+            let star = objects.iter().find(|o| o.id == table.i64("id").unwrap()[i]).unwrap();
+            assert!((star.flux_njy - fluxes[i]).abs() < 1e-9 * fluxes[i]);
+            assert!(objects.iter().all(|o| o.id == star.id || o.position.separation_arcsec(&star.position) > 6.0));
+            let mut snr = f64::INFINITY;
+            for plan in plans.iter().filter(|p| p.meta.band == "r") {
+                let (_, stamp) = render_object(&plan.meta, star).unwrap().unwrap();
+                let e_per_njy = plan.meta.electrons_per_njy();
+                let peak_e = stamp.iter().fold(0.0f64, |m, v| m.max(v * e_per_njy)) + plan.sky_e;
+                assert!(peak_e < 0.8 * CameraConfig::default().saturation_e);
+                let background_e2 = plan.sky_e + plan.meta.read_noise_e.powi(2);
+                let information: f64 = stamp.iter().map(|v| v * e_per_njy).map(|e| e * e / (e.max(0.0) + background_e2)).sum();
+                snr = snr.min(information.sqrt());
+            }
+            n_good += usize::from(snr > 300.0);
+        }
+        assert!(n_good >= 12, "{n_good} of {}", bright.len());
+        let n_rows = |class: &str| table.text("class").unwrap().iter().filter(|c| *c == class).count();
+        assert!(n_rows("star") > 100 && n_rows("galaxy") > 500);
+    }
+
+    #[test]
+    fn fields_are_keyed_by_arm_and_a_band_more_changes_no_object() {
+        let (tract, bands, plans) = scene();
+        let make = |bands: &[String], arm| make_truth(&FieldConfig::default(), &tract, bands, &plans, 20, arm).unwrap();
+        let (a, b) = (make(&bands, 0), make(&bands, 1));
+        // By text: the table has NaN, which equals nothing.
+        assert!(format!("{a:?}") == format!("{:?}", make(&bands, 0)));
+        assert_ne!(a.f64("ra").unwrap()[0], b.f64("ra").unwrap()[0]);
+        let alone = make(&bands[1..], 0);
+        for column in ["id", "ra", "r_flux", "sersic_n"] {
+            assert_eq!(a.column(column).unwrap().data, alone.column(column).unwrap().data, "{column}");
+        }
     }
 }
