@@ -1,42 +1,231 @@
-//! Draws a truth catalog into exposures: new ones, or real ones.
+//! Takes an exposure of a truth catalog.
 
-use crate::{CameraConfig, ExposurePlan};
+use crate::camera::VariancePlane;
+use crate::defects::{Defects, dilate};
+use crate::noise::normal;
+use crate::render::{Renderer, TruthObject};
+use crate::{CameraConfig, ExposurePlan, SimError};
 use fathom::catalog::Table;
-use fathom::image::Exposure;
+use fathom::image::{Exposure, MaskPlane};
+use fathom::random::keyed_rng;
+use ndarray::{Array2, Axis, Zip};
+use rayon::prelude::*;
 
-/// Why a simulation could not run.
-#[derive(Debug, Clone, thiserror::Error, PartialEq)]
-pub enum SimError {
-    /// A setting out of range.
-    #[error("{key} is {found}; expected {expected}")]
-    Config {
-        /// Section and setting.
-        key: String,
-        /// Value.
-        found: String,
-        /// Range.
-        expected: String,
-    },
-    /// The truth catalog lacks something.
-    #[error("truth catalog: {0}")]
-    Truth(#[from] fathom::catalog::TableError),
-    /// An exposure could not be put together.
-    #[error(transparent)]
-    Exposure(#[from] fathom::image::ExposureError),
-}
-
-/// Takes one exposure: objects, sky, Poisson and read noise, defects, cosmic rays, saturation. Keyed by `seed`, `arm` and the exposure's id.
+/// Takes one exposure: objects, sky, Poisson and read noise, defects, cosmic rays, saturation.
+///
+/// Noise is keyed by `seed`, `arm`, the exposure's id and the row; defects and cosmic rays by `seed` and id only. The sky stays
+/// in the image. The variance plane is (counts + read noise²) / gain² with the observed counts (or the expected ones, if the
+/// camera says so). Values of `BAD` pixels are garbage.
 ///
 /// # Errors
-/// [`SimError`].
-pub fn simulate(_plan: &ExposurePlan, _camera: &CameraConfig, _truth: &Table, _seed: u64, _arm: u64) -> Result<Exposure, SimError> {
-    todo!()
+/// [`SimError::Config`] for a setting out of range, [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
+pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed: u64, arm: u64) -> Result<Exposure, SimError> {
+    camera.check()?;
+    let objects = TruthObject::of_table(truth, &plan.meta.band)?;
+    let meta = &plan.meta;
+    // The noise needs the expectation in electrons; the counts are made from them afterwards.
+    let mut electrons = Array2::<f64>::zeros(meta.shape);
+    Renderer::new(meta).add_all(&objects, meta.electrons_per_njy(), &meta.bbox(), electrons.view_mut());
+
+    let defects = Defects::of(meta, camera, seed);
+    let (gain, read_variance_e2) = (meta.gain_e_per_adu, meta.read_noise_e.powi(2));
+    let mut variance = Array2::<f32>::zeros(meta.shape);
+    let what = format!("pixel-noise/{arm}/{}", meta.id);
+    electrons
+        .axis_iter_mut(Axis(0))
+        .into_par_iter()
+        .zip(variance.axis_iter_mut(Axis(0)))
+        .zip(defects.charge_e.axis_iter(Axis(0)))
+        .enumerate()
+        .for_each(|(y, ((row, variances), charges))| {
+            let mut rng = keyed_rng(seed, &what, 0, y as u64);
+            for (x, ((value, v), charge)) in row.into_iter().zip(variances).zip(charges).enumerate() {
+                let mean_e = *value + plan.sky_e_at(x as f64, y as f64);
+                *value = camera.noise.draw(mean_e, &mut rng) + meta.read_noise_e * normal(&mut rng) + charge;
+                let counts_e = match camera.variance {
+                    VariancePlane::Observed => *value,
+                    VariancePlane::Expected => mean_e + charge,
+                };
+                // Without read noise an empty pixel would claim to be known exactly: at least one electron.
+                *v = ((counts_e.max(0.0) + read_variance_e2).max(1.0) / (gain * gain)) as f32;
+            }
+        });
+
+    let mut mask = Array2::<u32>::zeros(meta.shape);
+    Zip::from(&mut mask).and(&mut electrons).for_each(|m, e| {
+        if *e >= camera.saturation_e {
+            *e = camera.saturation_e;
+            *m |= MaskPlane::Sat.bit();
+        }
+    });
+    dilate(&mut mask, MaskPlane::Sat.bit());
+    Zip::from(&mut mask).and(&mut electrons).and(&defects.mask).and(&defects.garbage_e).for_each(|m, e, &defect, &garbage| {
+        *m |= defect;
+        if defect & MaskPlane::Bad.bit() != 0 {
+            *e = garbage;
+        }
+    });
+    let image = electrons.mapv(|e| (e / gain) as f32);
+    Ok(Exposure::new(meta.clone(), image, variance, mask)?)
 }
 
-/// Adds the objects of a truth catalog to a real exposure, with their own Poisson noise (pixels and variance plane). Keyed as [`simulate`].
-///
-/// # Errors
-/// [`SimError`].
-pub fn inject(_exposure: &mut Exposure, _truth: &Table, _seed: u64, _arm: u64) -> Result<(), SimError> {
-    todo!()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FieldConfig, NoiseLaw, inject, make_truth, plan_exposures, render_object};
+    use fathom::catalog::ColumnData;
+    use fathom::geometry::{Box2, SkyMapConfig, Tract};
+
+    fn small_camera() -> CameraConfig {
+        CameraConfig { n_exposures: 1, size_px: [240, 200], dither_arcsec: 1.0, ..CameraConfig::default() }
+    }
+
+    fn clean_camera() -> CameraConfig {
+        CameraConfig { n_bad_columns: 0, hot_pixel_fraction: 0.0, cosmic_rays: 0.0, background_gradient: 0.0, ..small_camera() }
+    }
+
+    fn tract() -> Tract {
+        Tract::new(&SkyMapConfig { tract_cells: [3, 3], patches: [1, 1], ..SkyMapConfig::default() }).unwrap()
+    }
+
+    fn plan(camera: &CameraConfig) -> ExposurePlan {
+        plan_exposures(camera, tract().center(), &["r".into()], 11).unwrap().remove(0)
+    }
+
+    fn truth(field: &str, plan: &ExposurePlan) -> Table {
+        let config = FieldConfig { field: field.into(), ..FieldConfig::default() };
+        make_truth(&config, &tract(), &["r".into()], std::slice::from_ref(plan), 11, 0).unwrap()
+    }
+
+    /// (z - expectation)² / variance of n pixels: mean 1, scatter √(2/n) (Gaussian; sky counts of hundreds are near enough).
+    #[test]
+    fn pixels_scatter_as_the_variance_plane_says() {
+        for (noise, variance) in [(NoiseLaw::Poisson, VariancePlane::Observed), (NoiseLaw::Gaussian, VariancePlane::Expected)] {
+            let camera = CameraConfig { noise, variance, ..clean_camera() };
+            let plan = plan(&camera);
+            let truth = truth("grid", &plan);
+            let exposure = simulate(&plan, &camera, &truth, 11, 0).unwrap();
+            assert!(exposure.mask.iter().all(|m| *m == 0));
+            let mut model = Array2::<f64>::from_elem(plan.meta.shape, plan.meta.known_sky_adu.unwrap());
+            for object in TruthObject::of_table(&truth, "r").unwrap() {
+                let (stamp_box, stamp) = render_object(&plan.meta, &object).unwrap().unwrap();
+                let part = stamp_box.intersect(&plan.meta.bbox());
+                let adu_per_njy = 1.0 / plan.meta.photo_calib.mean_njy_per_adu;
+                model.slice_mut(plan.meta.bbox().slice_of(&part)).scaled_add(adu_per_njy, &stamp.slice(stamp_box.slice_of(&part)));
+            }
+            let gain = plan.meta.gain_e_per_adu;
+            let n = model.len() as f64;
+            let (mut sum, mut sum_sq) = (0.0, 0.0);
+            for ((z, v), m) in exposure.image.iter().zip(&exposure.variance).zip(&model) {
+                let expected_variance = (m * gain + plan.meta.read_noise_e.powi(2)) / (gain * gain);
+                let pull = (f64::from(*z) - m) / expected_variance.sqrt();
+                sum += pull;
+                sum_sq += pull * pull;
+                let observed = if variance == VariancePlane::Observed { f64::from(*z) } else { *m };
+                let plane = (observed * gain + plan.meta.read_noise_e.powi(2)) / (gain * gain);
+                assert!((f64::from(*v) / plane - 1.0).abs() < 1e-4);
+            }
+            assert!((sum / n).abs() < 4.0 / n.sqrt(), "{noise:?}: mean pull {}", sum / n);
+            assert!((sum_sq / n - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{noise:?}: chi-square {}", sum_sq / n);
+        }
+    }
+
+    #[test]
+    fn pixels_depend_on_seed_and_arm_but_not_on_the_order_of_the_catalog() {
+        let camera = small_camera();
+        let plan = plan(&camera);
+        let truth = truth("survey", &plan);
+        let reversed = truth.take(&(0..truth.n_rows()).rev().collect::<Vec<_>>());
+        let take = |truth: &Table, seed, arm| simulate(&plan, &camera, truth, seed, arm).unwrap();
+        let reference = take(&truth, 11, 0);
+        let again = take(&reversed, 11, 0);
+        assert_eq!((&reference.image, &reference.variance, &reference.mask), (&again.image, &again.variance, &again.mask));
+        assert_ne!(reference.image, take(&truth, 12, 0).image);
+        let other_arm = take(&truth, 11, 1);
+        assert_ne!(reference.image, other_arm.image);
+        let defects = MaskPlane::Bad.bit() | MaskPlane::Cr.bit();
+        assert_eq!(reference.mask.mapv(|m| m & defects), other_arm.mask.mapv(|m| m & defects));
+    }
+
+    /// Every pixel that is off by more than noise allows is flagged.
+    #[test]
+    fn defects_and_saturation_are_flagged() {
+        let camera = CameraConfig { cosmic_rays: 60.0, ..small_camera() };
+        let plan = plan(&camera);
+        let mut truth = truth("grid", &plan).take(&[7]);
+        truth = with_flux(&truth, crate::Depth::of_band(std::slice::from_ref(&plan), "r").saturation_njy() * 5.0);
+        let exposure = simulate(&plan, &camera, &truth, 11, 0).unwrap();
+        let empty = truth.take(&[]);
+        let clean =
+            simulate(&plan, &CameraConfig { cosmic_rays: 0.0, hot_pixel_fraction: 0.0, n_bad_columns: 0, ..camera.clone() }, &empty, 11, 0)
+                .unwrap();
+        let n = |plane: MaskPlane| exposure.mask.iter().filter(|m| *m & plane.bit() != 0).count();
+        assert!(
+            n(MaskPlane::Sat) >= 9 && n(MaskPlane::Cr) > 300 && n(MaskPlane::Bad) >= 200,
+            "{} {} {}",
+            n(MaskPlane::Sat),
+            n(MaskPlane::Cr),
+            n(MaskPlane::Bad)
+        );
+        assert!(clean.mask.iter().all(|m| *m == 0));
+        let star = &TruthObject::of_table(&truth, "r").unwrap()[0];
+        let (near, _) = render_object(&plan.meta, star).unwrap().unwrap();
+        // Both have their own noise: an object shifts the draws of its rows. 7 standard deviations of the difference.
+        let limit_adu = 7.0 * (2.0 * f64::from(clean.variance.mean().unwrap())).sqrt();
+        for ((y, x), z) in exposure.image.indexed_iter() {
+            let is_free = exposure.mask[[y, x]] & MaskPlane::UNUSABLE == 0 && !near.contains(x as i32, y as i32);
+            assert!(!is_free || f64::from((z - clean.image[[y, x]]).abs()) < limit_adu, "({x}, {y})");
+        }
+    }
+
+    fn with_flux(truth: &Table, flux_njy: f64) -> Table {
+        let mut out = Table::new();
+        for c in truth.columns() {
+            let data = if c.name == "r_flux" { ColumnData::F64(vec![flux_njy; truth.n_rows()]) } else { c.data.clone() };
+            out.push(&c.name, &c.unit, &c.description, data).unwrap();
+        }
+        out
+    }
+
+    /// Injected light has the mean and the noise of its own photons, raises the variance by the drawn counts, leaves the mask,
+    /// and does not depend on the cut-out.
+    #[test]
+    fn injection_adds_light_noise_and_variance() {
+        let camera = small_camera();
+        let plan = plan(&camera);
+        let before = simulate(&plan, &camera, &truth("empty", &plan), 11, 0).unwrap();
+        let truth = with_flux(&truth("grid", &plan), 40_000.0);
+        let mut after = before.clone();
+        inject(&mut after, &truth, 11, 0).unwrap();
+        assert_eq!(before.mask, after.mask);
+        let gain = plan.meta.gain_e_per_adu;
+        let mut expected_e = 0.0;
+        for object in TruthObject::of_table(&truth, "r").unwrap() {
+            let (stamp_box, stamp) = render_object(&plan.meta, &object).unwrap().unwrap();
+            let part = stamp_box.intersect(&plan.meta.bbox());
+            expected_e += stamp.slice(stamp_box.slice_of(&part)).sum() * plan.meta.electrons_per_njy();
+        }
+        let added_e: f64 = (&after.image - &before.image).iter().map(|v| f64::from(*v) * gain).sum();
+        assert!((added_e - expected_e).abs() < 4.0 * expected_e.sqrt(), "{added_e} against {expected_e}");
+        let added_variance: f64 = (&after.variance - &before.variance).iter().map(|v| f64::from(*v)).sum();
+        assert!((added_variance * gain * gain / added_e - 1.0).abs() < 1e-3);
+
+        let part = Box2::new(70, 60, 90, 80);
+        let cut = |e: &Exposure| {
+            let s = e.bbox.slice_of(&part);
+            Exposure {
+                bbox: part,
+                image: e.image.slice(s).to_owned(),
+                variance: e.variance.slice(s).to_owned(),
+                mask: e.mask.slice(s).to_owned(),
+                ..e.clone()
+            }
+        };
+        let mut cut_out = cut(&before);
+        inject(&mut cut_out, &truth, 11, 0).unwrap();
+        assert_eq!(cut_out.image, cut(&after).image);
+        let mut other_arm = before.clone();
+        inject(&mut other_arm, &truth, 11, 1).unwrap();
+        assert_ne!(other_arm.image, after.image);
+    }
 }

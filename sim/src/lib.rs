@@ -1,12 +1,32 @@
 //! Truth for fathom: populations, profiles, renderer, camera, injection.
 //!
+//! ```text
+//! CameraConfig ─► plan_exposures ─► make_truth ─► simulate ─► Exposure
+//!                                       └───────► inject ───► real Exposure with more objects
+//! ```
+//!
 //! Shares the chain's nouns (geometry, image, catalog, format), never its verbs: a simulator that renders with
 //! the chain's own kernels would check the chain against itself.
+//!
+//! Every random number is keyed by what it is for (seed, arm, exposure, row or object), never by order: neither threads
+//! nor ranks nor the rest of a run change a pixel.
 
 mod camera;
+mod defects;
+mod depth;
+mod error;
 mod expose;
 mod field;
+mod inject;
+mod noise;
+mod profile;
+mod render;
 
-pub use camera::{CameraConfig, ExposurePlan, plan_exposures};
-pub use expose::{SimError, inject, simulate};
-pub use field::{FieldConfig, make_truth};
+pub use camera::{CameraConfig, ExposurePlan, NoiseLaw, VariancePlane, plan_exposures};
+pub use depth::Depth;
+pub use error::SimError;
+pub use expose::simulate;
+pub use field::{FieldConfig, GridConfig, InjectionGridConfig, SurveyConfig, make_truth};
+pub use inject::inject;
+pub use profile::{SERSIC_RANGE, Sersic};
+pub use render::{TruthObject, render_object};

@@ -1,0 +1,127 @@
+//! Isolated point sources of known signal to noise on a grid: for the statistics of detection and fluxes.
+
+use super::{Source, check_bands, grid_nodes};
+use crate::depth::Depth;
+use crate::error::{check, is_range};
+use crate::{ExposurePlan, SimError};
+use fathom::geometry::{PixelPoint, Tract};
+use fathom::random::keyed_rng;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the field `grid`: section `[sky.grid]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GridConfig {
+    /// Distance of the nodes \[tract pixel\].
+    pub spacing_px: f64,
+    /// Each source lies within ± this of its node on both axes \[tract pixel\], at most a quarter of the spacing.
+    pub jitter_px: f64,
+    /// Share of bright sources, in 0..=1.
+    pub bright_fraction: f64,
+    /// Signal to noise of the faint ones in every single band, uniform in this range.
+    pub faint_snr: [f64; 2],
+    /// Signal to noise of the bright ones (sky and read noise only), log-uniform in this range.
+    pub bright_snr: [f64; 2],
+}
+
+impl Default for GridConfig {
+    fn default() -> Self {
+        Self { spacing_px: 30.0, jitter_px: 2.0, bright_fraction: 0.4, faint_snr: [1.4, 8.0], bright_snr: [20.0, 300.0] }
+    }
+}
+
+impl GridConfig {
+    pub(super) fn check(&self) -> Result<(), SimError> {
+        let c = |key, is_good, found: &dyn std::fmt::Debug, expected| check("sky.grid", key, is_good, found, expected);
+        c("spacing_px", (4.0..=10_000.0).contains(&self.spacing_px), &self.spacing_px, "4..=10000 pixels")?;
+        c("jitter_px", (0.0..=0.25 * self.spacing_px).contains(&self.jitter_px), &self.jitter_px, "0..=spacing_px / 4")?;
+        c("bright_fraction", (0.0..=1.0).contains(&self.bright_fraction), &self.bright_fraction, "0..=1")?;
+        c("faint_snr", is_range(self.faint_snr, 1e-3, 1e6), &self.faint_snr, "[low, high] in 0.001..=1e6")?;
+        c("bright_snr", is_range(self.bright_snr, 1e-3, 1e6), &self.bright_snr, "[low, high] in 0.001..=1e6")
+    }
+}
+
+/// Nodes that no exposure of some band reaches get no source.
+pub(super) fn sources(
+    config: &GridConfig,
+    tract: &Tract,
+    bands: &[String],
+    exposures: &[ExposurePlan],
+    seed: u64,
+    arm: u64,
+) -> Result<Vec<Source>, SimError> {
+    check_bands(bands)?;
+    check("sky.grid", "exposures", !exposures.is_empty(), exposures.len(), "at least one: they give the depth")?;
+    let depths: Vec<_> = bands.iter().map(|band| Depth::of_band(exposures, band)).collect();
+    let mut sources = Vec::new();
+    for (number, node) in grid_nodes(tract, config.spacing_px) {
+        let mut rng = keyed_rng(seed, "sky-grid", arm, number);
+        let mut draw = || rng.random::<f64>();
+        let mut jitter = || config.jitter_px * (2.0 * draw() - 1.0);
+        let at = PixelPoint::new(node.x + jitter(), node.y + jitter());
+        let position = tract.wcs().pixel_to_sky(at);
+        let is_bright = draw() < config.bright_fraction;
+        let snr = if is_bright {
+            let [low, high] = config.bright_snr;
+            low * (high / low).powf(draw())
+        } else {
+            let [low, high] = config.faint_snr;
+            low + (high - low) * draw()
+        };
+        let information: Vec<f64> = depths.iter().map(|d| d.information(position)).collect();
+        if information.iter().all(|phi| *phi > 0.0) {
+            let flux_njy = information.iter().map(|phi| snr / phi.sqrt()).collect();
+            let regime = if is_bright { "bright" } else { "faint" }.to_owned();
+            sources.push(Source { snr_target: snr, regime, ..Source::star(number, position, flux_njy) });
+        }
+    }
+    Ok(sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{CameraConfig, Depth, FieldConfig, make_truth, plan_exposures};
+    use fathom::geometry::{SkyMapConfig, SkyPoint, Tract};
+
+    /// 34 x 34 nodes of 30 pixels on 1024; every flux is its target times the error of that place.
+    #[test]
+    fn counts_and_fluxes() {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let camera = CameraConfig { size_px: [1500, 1500], n_exposures: 3, ..CameraConfig::default() };
+        let bands = vec!["g".to_owned(), "r".to_owned()];
+        let plans = plan_exposures(&camera, tract.center(), &bands, 3).unwrap();
+        let config = FieldConfig { field: "grid".into(), ..FieldConfig::default() };
+        let table = make_truth(&config, &tract, &bands, &plans, 3, 0).unwrap();
+        assert_eq!(table.n_rows(), 34 * 34);
+        let regimes = table.text("regime").unwrap();
+        let n_bright = regimes.iter().filter(|r| *r == "bright").count() as f64;
+        // Binomial: 4 standard deviations.
+        assert!((n_bright - 0.4 * 1156.0).abs() < 4.0 * (1156.0f64 * 0.24).sqrt(), "{n_bright}");
+        let (ra, dec, snr) = (table.f64("ra").unwrap(), table.f64("dec").unwrap(), table.f64("snr_target").unwrap());
+        for band in &bands {
+            let (depth, flux) = (Depth::of_band(&plans, band), table.f64(&format!("{band}_flux")).unwrap());
+            for i in 0..table.n_rows() {
+                let expected = if regimes[i] == "bright" { 20.0..=300.0 } else { 1.4..=8.0 };
+                assert!(expected.contains(&snr[i]));
+                let found = flux[i] * depth.information(SkyPoint::from_degrees(ra[i], dec[i])).sqrt();
+                assert!((found / snr[i] - 1.0).abs() < 1e-6);
+            }
+        }
+        let other = make_truth(&config, &tract, &bands, &plans, 3, 1).unwrap();
+        assert!(other.i64("id").unwrap().iter().all(|id| !table.i64("id").unwrap().contains(id)));
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let mut config = FieldConfig { field: "grid".into(), ..FieldConfig::default() };
+        config.grid.jitter_px = 20.0;
+        let message = |config: &FieldConfig| make_truth(config, &tract, &["r".into()], &[], 1, 0).unwrap_err().to_string();
+        assert_eq!(message(&config), "sky.grid.jitter_px is 20.0; expected 0..=spacing_px / 4");
+        config.grid.jitter_px = 1.0;
+        assert!(message(&config).contains("sky.grid.exposures is 0"));
+        config.field = "gird".into();
+        assert!(message(&config).contains("sky.field is \"gird\""));
+    }
+}
