@@ -1,3 +1,173 @@
-//! The binary `fathom`.
+//! The binary `fathom`: command line, ranks, exit status.
 
-fn main() {}
+mod command;
+mod config;
+mod log;
+mod phase;
+mod product_key;
+mod run;
+mod run_folder;
+mod schedule;
+mod world;
+
+use crate::config::{Config, ConfigError};
+use crate::phase::{PHASES, Phase};
+use crate::run::{Options, Run};
+use crate::world::World;
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let matches = command_line().get_matches();
+    let (name, arguments) = matches.subcommand().expect("clap demands a command");
+    let phase = PHASES.into_iter().find(|p| p.name() == name);
+    log::start(arguments.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0));
+    if name == "run" || phase.is_some() {
+        return compute(name, phase, arguments);
+    }
+    match look(name, arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("fathom: {e:#}");
+            ExitCode::from(status_of(&e))
+        }
+    }
+}
+
+/// Commands that start no ranks.
+fn look(name: &str, arguments: &ArgMatches) -> Result<()> {
+    let path = |key: &str| arguments.get_one::<PathBuf>(key);
+    match name {
+        "init" => print!("{}", config::DEFAULT_TOML),
+        "import" => {
+            let (layout, out) = (path("layout").expect("required"), path("out").expect("required"));
+            command::import::import(layout, path("data").map(PathBuf::as_path), out, arguments.get_flag("overwrite"))?;
+        }
+        "status" => command::status::status(path("folder").expect("required"))?,
+        "relink" => {
+            let folder = path("folder").expect("required");
+            command::relink::relink(&command::status::open(folder)?)?;
+            println!("{}", folder.join("run.h5").display());
+        }
+        _ => unreachable!("clap knows the commands"),
+    }
+    Ok(())
+}
+
+/// `run`, or one phase, on all ranks.
+fn compute(name: &str, phase: Option<&'static dyn Phase>, arguments: &ArgMatches) -> ExitCode {
+    let world = World::new();
+    let result = (|| {
+        let source = arguments.get_one::<String>("config").expect("required");
+        let settings: Vec<String> = arguments.get_many("set").map(|v| v.cloned().collect()).unwrap_or_default();
+        let config = Config::load(source, &settings)?;
+        let options = Options {
+            // A phase on its own goes on with what stands in the folder.
+            resume: arguments.get_flag("resume") || (phase.is_some() && !arguments.get_flag("overwrite")),
+            overwrite: arguments.get_flag("overwrite"),
+            reuse: arguments.get_one::<PathBuf>("reuse").cloned(),
+            skip_bad_exposures: arguments.get_flag("skip-bad-exposures"),
+            threads: arguments.get_one::<usize>("threads").copied(),
+            is_mixed_cpus: arguments.get_flag("mixed-cpus"),
+        };
+        if let Some(other) = options.reuse.as_ref().filter(|r| !r.join("config.toml").is_file()) {
+            return Err(ConfigError(format!("--reuse {}: no run folder (it has no config.toml)", other.display())).into());
+        }
+        let stem = PathBuf::from(source).file_stem().map_or_else(|| source.into(), PathBuf::from);
+        let folder = arguments.get_one::<PathBuf>("out").cloned().unwrap_or_else(|| PathBuf::from("runs").join(stem));
+        let n_threads = options.threads.unwrap_or_else(|| default_threads(&world));
+        rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()?;
+        let run = Run::new(config, folder, options)?;
+        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        let one;
+        let phases = match phase {
+            Some(p) => {
+                one = [p];
+                &one[..]
+            }
+            None => command::run::all_phases(),
+        };
+        command::run::run_phases(&world, &run, phases, &format!("fathom {command}"))
+    })();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // What rank 0 meets, all ranks meet: one message is enough. What only another rank met, it says itself.
+            if world.rank() > 0 {
+                std::thread::sleep(Duration::from_secs(4));
+            }
+            let message = if name == "run" { format!("{e:#}") } else { format!("{name}: {e:#}") };
+            world.abort(&message, i32::from(status_of(&e)))
+        }
+    }
+}
+
+/// 2 for a wrong configuration or usage, else 1.
+fn status_of(e: &anyhow::Error) -> u8 {
+    if e.chain().any(|c| c.is::<ConfigError>()) { 2 } else { 1 }
+}
+
+/// Cores of this rank: what its affinity allows, shared out among the ranks of the machine.
+fn default_threads(world: &World) -> usize {
+    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    // SAFETY: sysconf(3) only reads.
+    let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.max(1) as usize;
+    allowed.min(online / world.n_local()).max(1)
+}
+
+fn command_line() -> Command {
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let path = |name: &'static str, help: &'static str| Arg::new(name).value_parser(value_parser!(PathBuf)).help(help);
+    let verbose = || Arg::new("verbose").short('v').action(ArgAction::Count).help("More on stderr: -v what is done, -vv how long it took");
+    let computing = |command: Command| {
+        command
+            .arg(Arg::new("config").required(true).value_name("CONFIG").help("Configuration: a TOML file, or an embedded one (demo, grid, noise-known, noise-mesh, real-decam, galsim-gri)"))
+            .arg(path("out", "Run folder [default: runs/<configuration's name>]").long("out").value_name("DIR"))
+            .arg(Arg::new("set").long("set").action(ArgAction::Append).value_name("SECTION.KEY=VALUE").help("Override one setting; may be repeated"))
+            .arg(flag("resume", "Go on in an existing run folder: redo only what is missing or has another key"))
+            .arg(flag("overwrite", "Empty an existing run folder first").conflicts_with("resume"))
+            .arg(path("reuse", "Take every product whose key agrees from another run").long("reuse").value_name("RUN"))
+            .arg(Arg::new("threads").long("threads").value_parser(clap::builder::RangedU64ValueParser::<usize>::new().range(1..1025)).value_name("N").help("Threads of each rank [default: its share of the machine's cores]"))
+            .arg(flag("skip-bad-exposures", "List exposures that cannot be read or characterised in the report instead of stopping"))
+            .arg(flag("mixed-cpus", "Accept ranks on CPUs with different features (results may then differ in the last bits)"))
+            .arg(verbose())
+    };
+    let mut root = Command::new("fathom")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Sounds how deep a survey really sees: simulate or inject, run the deep-processing chain, compare with the truth")
+        .after_help("Under a launcher (mpirun -n 8 fathom run ...) the same command runs on all ranks.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration, 101 a panic.")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("init").about("Print a commented configuration with every default"))
+        .subcommand(computing(Command::new("run").about("Run all phases").long_about(
+            "Run all phases: sky, expose, visit, coadd, detect, associate, deblend, measure, truth, validate.\n\nReads: the configuration and what [expose] names.\nWrites: one run folder: config.toml, provenance.json, timing.json, log/, <arm>/... product files, metrics.json, report/index.html, run.h5.",
+        )));
+    for phase in PHASES {
+        let about = phase.about();
+        let first = about.lines().next().unwrap_or_default();
+        root = root.subcommand(computing(Command::new(phase.name()).about(first).long_about(about)));
+    }
+    root.subcommand(
+        Command::new("import")
+            .about("Turn any survey's files, described by a layout, into fathom's exposures")
+            .long_about("Turn any survey's files, described by a layout, into fathom's exposures.\n\nReads: LAYOUT and the files it names (FITS); ${FATHOM_DATA} in it is replaced by --data or the environment variable.\nWrites: DIR/<id>.h5, and DIR/truth.h5 if the layout has a truth.")
+            .arg(path("layout", "Layout, TOML").required(true).value_name("LAYOUT"))
+            .arg(path("out", "Folder for the exposures").long("out").required(true).value_name("DIR"))
+            .arg(path("data", "Folder that the layout's ${FATHOM_DATA} stands for").long("data").value_name("DIR"))
+            .arg(flag("overwrite", "Write into a folder that is not empty"))
+            .arg(verbose()),
+    )
+    .subcommand(
+        Command::new("status")
+            .about("Tasks done, failed and left, per phase")
+            .arg(path("folder", "Run folder").required(true).value_name("RUN")),
+    )
+    .subcommand(
+        Command::new("relink")
+            .about("Make run.h5 again, which ties a run folder together")
+            .arg(path("folder", "Run folder").required(true).value_name("RUN")),
+    )
+}

@@ -8,7 +8,7 @@ use std::path::Path;
 const CHAIN_VERSION: &str = "1";
 
 /// Joins parts into a key; lengths are hashed too, so that no two lists of parts collide.
-pub fn key<'a>(phase: &str, parts: impl IntoIterator<Item = &'a str>) -> String {
+pub fn key<'a>(phase: &'a str, parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in [CHAIN_VERSION, phase].into_iter().chain(parts) {
         hash.update((part.len() as u64).to_le_bytes());

@@ -6,7 +6,7 @@ use crate::world::World;
 use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn set_current(text: String) {
 }
 
 /// What one phase took.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct PhaseTiming {
     pub phase: String,
     pub n_tasks: usize,
@@ -52,9 +52,14 @@ pub fn run_phase(world: &World, run: &Run, phase: &dyn Phase) -> Result<PhaseTim
         set_current(format!("phase {}, task {}", phase.name(), task.name));
         tracing::info!("rank {rank}: phase {}, task {}", phase.name(), task.name);
         let begin = Instant::now();
-        fault(phase.name(), &task.name).and_then(|()| phase.run(run, task)).map_err(|e| {
-            format!("rank {rank}: phase {}, task {}: {e:#}", phase.name(), task.name)
-        })?;
+        let note = failure_note(&run.folder, phase.name(), &task.name);
+        if let Err(e) = fault(phase.name(), &task.name).and_then(|()| phase.run(run, task)) {
+            let message = format!("rank {rank}: phase {}, task {}: {e:#}", phase.name(), task.name);
+            // For `fathom status`; where even this cannot be written, the message itself must do.
+            let _ = fathom::format::product::write_text(&note, &message);
+            return Err(message);
+        }
+        let _ = std::fs::remove_file(note);
         tracing::debug!("rank {rank}: phase {}, task {}: {:.3} s", phase.name(), task.name, begin.elapsed().as_secs_f64());
         Ok(())
     };
@@ -63,6 +68,19 @@ pub fn run_phase(world: &World, run: &Run, phase: &dyn Phase) -> Result<PhaseTim
     progress.finish(seconds);
     set_current(String::new());
     Ok(PhaseTiming { phase: phase.name().to_owned(), n_tasks: tasks.len(), n_done_before, seconds })
+}
+
+/// Where the message of a failed task is kept until the task is done.
+fn failure_note(folder: &Path, phase: &str, task: &str) -> PathBuf {
+    folder.join("failed").join(phase).join(task.replace('/', "__"))
+}
+
+/// Messages of the failed tasks of a phase, in order.
+pub fn failures(folder: &Path, phase: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.join("failed").join(phase)).into_iter().flatten().flatten();
+    let mut messages: Vec<String> = entries.filter_map(|e| std::fs::read_to_string(e.path()).ok()).collect();
+    messages.sort();
+    messages
 }
 
 /// Indices of the tasks whose product is neither here nor in the run to reuse.

@@ -237,9 +237,7 @@ fn nap(naps: &mut u32) {
 
 /// A panic anywhere ends the whole job: without this the other ranks would wait for ever.
 fn install_abort_hook() {
-    let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        default(info);
         let place = crate::schedule::current_task();
         // SAFETY: MPI_Initialized, MPI_Finalized and MPI_Comm_rank only write to the integers given; MPI_Abort may be called
         // from any thread that ends the process.

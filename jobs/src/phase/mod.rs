@@ -82,3 +82,8 @@ pub const PHASES: [&dyn Phase; 10] = [
 fn keys_of(phase: &dyn Phase, run: &Run, arm: usize) -> Result<Vec<String>> {
     Ok(phase.tasks(run)?.into_iter().filter(|t| t.arm == arm).map(|t| t.key).collect())
 }
+
+/// Catalog of an arm (all batches) and its truth with limits (no columns if there is none).
+pub fn catalog_and_truth(run: &Run, arm: usize) -> Result<(fathom::catalog::Table, fathom::catalog::Table)> {
+    Ok((validate::catalog(run, arm)?, validate::limits(run, arm)?))
+}
