@@ -17,7 +17,7 @@
 //! | `covariance` | f64 `[cell, 2h+1, 2h+1]` | nJy2 | noise covariance per cell, lag (dy + h, dx + h) |
 //! | `input_exposures` | table ([`super::table`]) | | `id`, `weight`, `n_pixels`: exposures of the band in the whole tract |
 //!
-//! Planes are chunked by 256 x 256; masks and inputs are shuffled and deflated, the noisy planes are not.
+//! Planes are chunked by at most 256 x 256; masks and inputs are shuffled and deflated, the noisy planes are not.
 
 use super::FormatError;
 use super::calibration::{put_box, take_box};
