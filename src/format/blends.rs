@@ -80,7 +80,7 @@ fn check(root: &Node, n_bands: usize, blends: &[(i64, Deblended)]) -> Result<(),
             let area = child.spans.area();
             let lengths: Vec<usize> = child.values_njy.iter().map(Vec::len).collect();
             let is_full = lengths.len() == n_bands && lengths.iter().all(|l| *l == area);
-            if !is_full && !(lengths.is_empty() && area == 0) {
+            if !(is_full || lengths.is_empty() && area == 0) {
                 let expected = format!("{n_bands} bands of {area} pixels");
                 return Err(root.content(&format!("child {i} of parent {id}"), &format!("{lengths:?} values per band"), &expected));
             }

@@ -17,7 +17,7 @@
 //! | `covariance` | f64 `[cell, 2h+1, 2h+1]` | nJy2 | noise covariance per cell, lag (dy + h, dx + h) |
 //! | `input_exposures` | table ([`super::table`]) | | `id`, `weight`, `n_pixels`: exposures of the band in the whole tract |
 //!
-//! Planes are chunked by 256 x 256; masks and inputs are shuffled and deflated, the noisy planes are not.
+//! Planes are chunked by at most 256 x 256; masks and inputs are shuffled and deflated, the noisy planes are not.
 
 use super::FormatError;
 use super::calibration::{put_box, take_box};
@@ -181,6 +181,9 @@ impl Plane {
 /// Files that a mosaic keeps open, at most: opening one costs more than reading a small box, but handles are scarce.
 const MAX_OPEN: usize = 16;
 
+/// Open files with their patches' indices.
+type OpenFiles = Vec<(usize, Arc<Node>)>;
+
 /// All patches of a tract as one image: reads any box from the files that hold its pixels.
 #[derive(Debug, Clone)]
 pub struct CoaddMosaic {
@@ -188,7 +191,7 @@ pub struct CoaddMosaic {
     /// One file per patch, in the order of [`Tract::patches`].
     paths: Vec<PathBuf>,
     /// Files kept open, the latest used last; shared by clones.
-    open: Arc<Mutex<Vec<(usize, Arc<Node>)>>>,
+    open: Arc<Mutex<OpenFiles>>,
 }
 
 impl CoaddMosaic {

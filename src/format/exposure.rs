@@ -46,7 +46,7 @@ pub fn write(path: &Path, key: &str, exposure: &Exposure) -> Result<(), FormatEr
         let root = Node::new(path, root);
         let meta = &exposure.meta;
         let planes = [("image", exposure.image.dim()), ("variance", exposure.variance.dim()), ("mask", exposure.mask.dim())];
-        for (name, shape) in planes.into_iter().filter(|(_, shape)| *shape != meta.shape) {
+        if let Some((name, shape)) = planes.into_iter().find(|(_, shape)| *shape != meta.shape) {
             return Err(root.wrong(name, &format!("of shape {shape:?}"), &format!("{:?}, the whole exposure", meta.shape)));
         }
         put_meta(&root, meta)?;

@@ -43,6 +43,11 @@ pub(super) struct Node {
 /// Elements of a chunk, at most: 256 x 256.
 const CHUNK: usize = 1 << 16;
 
+/// Equal pieces of at most `most`: chunks that overhang the edge would be stored whole.
+fn even(length: usize, most: usize) -> usize {
+    length.div_ceil(length.div_ceil(most))
+}
+
 /// Tiles of up to 256 x 256; where an axis is shorter, the others grow until the chunk is full.
 fn chunk_of(shape: &[usize]) -> Vec<usize> {
     let mut chunk = vec![1; shape.len()];
@@ -51,9 +56,9 @@ fn chunk_of(shape: &[usize]) -> Vec<usize> {
         chunk[0] = shape[0].min(CHUNK);
         return chunk;
     }
-    chunk[n - 1] = shape[n - 1].min(256);
-    chunk[n - 2] = shape[n - 2].min(CHUNK / chunk[n - 1]);
-    chunk[n - 1] = shape[n - 1].min(CHUNK / chunk[n - 2]);
+    chunk[n - 1] = even(shape[n - 1], 256);
+    chunk[n - 2] = even(shape[n - 2], CHUNK / chunk[n - 1]);
+    chunk[n - 1] = even(shape[n - 1], CHUNK / chunk[n - 2]);
     for i in (0..n - 2).rev() {
         chunk[i] = shape[i].min((CHUNK / chunk.iter().product::<usize>()).max(1));
     }

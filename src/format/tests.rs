@@ -586,7 +586,8 @@ fn full_disk_is_an_error() {
     for n_columns in [1, 2000] {
         let mut table = Table::new();
         for i in 0..n_columns {
-            let noise = (0..400_000 / n_columns as u64).map(|k| ((k + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ i as u64) as i64).collect();
+            let mut rng = crate::random::keyed_rng(1, "full-disk-test", i, 0);
+            let noise = (0..400_000 / n_columns).map(|_| rand::Rng::next_u64(&mut rng) as i64).collect();
             table.push(&format!("c{i}"), "", "", ColumnData::I64(noise)).unwrap();
         }
         let error = table::write(&folder.join("big.h5"), "k", "t", &table).unwrap_err().to_string();
