@@ -38,7 +38,7 @@ test: setup
 	@$(CARGO) test --release --workspace $(features)
 
 bench: setup
-	@$(CARGO) bench --workspace $(features)
+	@$(CARGO) bench --workspace --bench '*' $(features)
 
 lint: setup
 	@$(CARGO) fmt --all --check
