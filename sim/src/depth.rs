@@ -1,7 +1,7 @@
 //! How deep a set of exposures is for a point source.
 
 use crate::ExposurePlan;
-use fathom::geometry::SkyPoint;
+use fathom::geometry::{PixelPoint, SkyPoint};
 use fathom::image::ab_magnitude;
 
 /// Below this FWHM \[pixel\] Σφ² depends on where in its pixel a source lies.
@@ -23,7 +23,7 @@ impl<'a> Depth<'a> {
             .filter(|p| p.meta.band == band)
             .map(|p| {
                 let middle = p.meta.bbox();
-                let at = fathom::geometry::PixelPoint::new(f64::from(middle.width) / 2.0, f64::from(middle.height) / 2.0);
+                let at = PixelPoint::new(f64::from(middle.width) / 2.0, f64::from(middle.height) / 2.0);
                 let is_same = p.meta.psf.is_constant() && p.meta.psf.fwhm_px(at) >= WELL_SAMPLED_FWHM_PX;
                 (p, is_same.then(|| p.meta.psf.stamp(at, 0.0, 0.0).iter().map(|v| v * v).sum()))
             })
@@ -33,7 +33,7 @@ impl<'a> Depth<'a> {
 
     /// Φ = Σ_exposures Σ_pixels φ²/v \[nJy⁻²\]: the inverse variance of the optimal flux of a faint point source.
     ///
-    /// Pixels outside an exposure add nothing, so that Φ falls continuously across its edge.
+    /// Of the exposures that hold the position; of those, the pixels that exist.
     #[must_use]
     pub fn information(&self, at: SkyPoint) -> f64 {
         self.exposures.iter().map(|(plan, phi_sq)| information_of(plan, *phi_sq, at)).sum()
@@ -42,7 +42,8 @@ impl<'a> Depth<'a> {
     /// AB magnitude of a point source of signal to noise 5; NaN outside every exposure.
     #[must_use]
     pub fn m5(&self, at: SkyPoint) -> f64 {
-        ab_magnitude(5.0 / self.information(at).sqrt())
+        let information = self.information(at);
+        if information > 0.0 { ab_magnitude(5.0 / information.sqrt()) } else { f64::NAN }
     }
 
     /// The least flux \[nJy\] of a point source whose brightest pixel saturates in one of the exposures; infinite without any.
@@ -52,7 +53,7 @@ impl<'a> Depth<'a> {
             .iter()
             .map(|(plan, _)| {
                 let meta = &plan.meta;
-                let peak = meta.psf.value(fathom::geometry::PixelPoint::new(0.0, 0.0), 0.0, 0.0);
+                let peak = meta.psf.value(PixelPoint::new(0.0, 0.0), 0.0, 0.0);
                 (meta.saturation_adu * meta.gain_e_per_adu - plan.sky_e) / (peak * meta.electrons_per_njy())
             })
             .fold(f64::INFINITY, f64::min)
@@ -63,7 +64,8 @@ fn information_of(plan: &ExposurePlan, phi_sq: Option<f64>, at: SkyPoint) -> f64
     let meta = &plan.meta;
     let Ok(p) = meta.wcs.sky_to_pixel(at) else { return 0.0 };
     let (bbox, r) = (meta.bbox(), meta.psf.radius_px() as i32);
-    if !bbox.grown(r).contains_point(p) {
+    // A source beyond the edge shows its wings only: too little to prescribe a flux by.
+    if !bbox.contains_point(p) {
         return 0.0;
     }
     let (ix, iy) = p.pixel();
@@ -77,4 +79,50 @@ fn information_of(plan: &ExposurePlan, phi_sq: Option<f64>, at: SkyPoint) -> f64
         .filter(|((x, y), _)| bbox.contains(*x, *y))
         .map(|((x, y), phi)| phi * phi / plan.background_variance_njy2(f64::from(x), f64::from(y)))
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CameraConfig, TruthObject, plan_exposures, render_object};
+
+    /// The slow way: every exposure's rendered star, pixel by pixel, at the middle and near a corner.
+    #[test]
+    fn information_is_the_sum_over_rendered_stars() {
+        let camera = CameraConfig { n_exposures: 4, size_px: [300, 260], ..CameraConfig::default() };
+        let center = SkyPoint::from_degrees(40.0, -30.0);
+        let plans = plan_exposures(&camera, center, &["g".into(), "r".into()], 2).unwrap();
+        for (east, north) in [(0.0, 0.0), (-24.0, 21.0), (3.3, -5.1)] {
+            let position = center.offset_by_arcsec(east, north);
+            let star = TruthObject {
+                id: 1,
+                position,
+                flux_njy: 1.0,
+                half_light_radius_arcsec: 0.0,
+                axis_ratio: 1.0,
+                position_angle_deg: 0.0,
+                sersic_n: 0.0,
+            };
+            let mut expected = 0.0;
+            for plan in plans.iter().filter(|p| p.meta.band == "r") {
+                let bbox = plan.meta.bbox();
+                if !bbox.contains_point(plan.meta.wcs.sky_to_pixel(position).unwrap()) {
+                    continue;
+                }
+                let (stamp_box, stamp) = render_object(&plan.meta, &star).unwrap().unwrap();
+                for ((j, i), phi) in stamp.indexed_iter() {
+                    let (x, y) = (stamp_box.x0 + i as i32, stamp_box.y0 + j as i32);
+                    if bbox.contains(x, y) {
+                        expected += phi * phi / plan.background_variance_njy2(f64::from(x), f64::from(y));
+                    }
+                }
+            }
+            let found = Depth::of_band(&plans, "r").information(position);
+            // The sky's slope over a stamp, and the sub-pixel phase.
+            assert!(expected > 0.0 && (found / expected - 1.0).abs() < 1e-3, "{found} against {expected}");
+        }
+        let outside = center.offset_by_arcsec(200.0, 0.0);
+        assert!(Depth::of_band(&plans, "r").information(outside) <= 0.0);
+        assert!(Depth::of_band(&plans, "r").m5(outside).is_nan());
+    }
 }

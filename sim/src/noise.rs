@@ -11,7 +11,7 @@ impl NoiseLaw {
     /// Electrons drawn with the expectation and the variance `mean_e`; a mean of zero or less is returned as it is (the
     /// ringing of a transform and a PSF model's negative wings are no photons).
     pub(crate) fn draw(self, mean_e: f64, rng: &mut impl Rng) -> f64 {
-        if !(mean_e > 0.0) {
+        if mean_e.is_nan() || mean_e <= 0.0 {
             return mean_e;
         }
         match self {

@@ -53,7 +53,7 @@ impl Default for SurveyConfig {
     fn default() -> Self {
         Self {
             reference_band: String::new(),
-            density_per_arcmin2: 90.0,
+            density_per_arcmin2: 75.0,
             slope: 0.3,
             magnitude_range: [-7.0, 1.5],
             star_fraction: 0.25,
@@ -294,7 +294,6 @@ mod tests {
         let share = blended as f64 / detectable.len() as f64;
         let fluxes = table.f64("r_flux").unwrap();
         let bright: Vec<_> = (0..table.n_rows()).filter(|&i| table.text("regime").unwrap()[i] == "bright_star").collect();
-        println!("{} objects, {density:.1} detectable per arcmin2, {share:.3} blended, {} bright stars", table.n_rows(), bright.len());
         assert!((18.0..35.0).contains(&density), "{density}");
         assert!(share > 0.2, "{share}");
         let mut n_good = 0;
@@ -316,7 +315,7 @@ mod tests {
         }
         assert!(n_good >= 12, "{n_good} of {}", bright.len());
         let n_rows = |class: &str| table.text("class").unwrap().iter().filter(|c| *c == class).count();
-        assert!(n_rows("star") > 100 && n_rows("galaxy") > 500);
+        assert!(n_rows("star") > 100 && n_rows("galaxy") > 400);
     }
 
     #[test]
@@ -326,7 +325,7 @@ mod tests {
         let (a, b) = (make(&bands, 0), make(&bands, 1));
         // By text: the table has NaN, which equals nothing.
         assert!(format!("{a:?}") == format!("{:?}", make(&bands, 0)));
-        assert_ne!(a.f64("ra").unwrap()[0], b.f64("ra").unwrap()[0]);
+        assert_ne!(a.column("ra").unwrap().data, b.column("ra").unwrap().data);
         let alone = make(&bands[1..], 0);
         for column in ["id", "ra", "r_flux", "sersic_n"] {
             assert_eq!(a.column(column).unwrap().data, alone.column(column).unwrap().data, "{column}");
