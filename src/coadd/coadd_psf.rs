@@ -4,7 +4,8 @@ use super::kernel::Lanczos;
 use super::mapping::{area_ratio, jacobian_at};
 use crate::geometry::{PixelPoint, Wcs};
 use crate::image::ExposureMeta;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView3, Axis, s};
+use std::collections::BTreeMap;
 
 /// One exposure of a coadd.
 #[derive(Debug, Clone)]
@@ -40,6 +41,32 @@ impl CoaddPsf {
             .enumerate()
             .filter(|(i, _)| words.get(i / 64).is_some_and(|w| w >> (i % 64) & 1 == 1))
             .filter_map(move |(_, input)| input.meta.wcs.sky_to_pixel(sky).ok().map(|p| (input, p)))
+    }
+
+    /// The set of contributors that most pixels share: the PSF that holds for the most of a source's light.
+    ///
+    /// `words`: [`super::BandCoadd::inputs_wyx`] on a box, `[word, y, x]`. Ties go to the smaller set of bits.
+    #[must_use]
+    pub fn common_contributors(words: ArrayView3<u64>) -> Vec<u64> {
+        let mut counts: BTreeMap<Vec<u64>, usize> = BTreeMap::new();
+        for lane in words.lanes(Axis(0)).into_iter().filter(|lane| lane.iter().any(|w| *w != 0)) {
+            *counts.entry(lane.to_vec()).or_default() += 1;
+        }
+        // `max_by_key` takes the last of equals, so the order is turned round.
+        counts.into_iter().rev().max_by_key(|(_, n)| *n).map_or_else(|| vec![0; words.len_of(Axis(0))], |(set, _)| set)
+    }
+
+    /// Where the PSF of the reference set holds: pixels whose contributors differ from it by less than `tolerance` of its weight.
+    #[must_use]
+    pub fn agrees(&self, words: ArrayView3<u64>, reference: &[u64], tolerance: f64) -> Array2<bool> {
+        let weight = |set: &dyn Fn(usize) -> bool| self.inputs.iter().enumerate().filter(|(i, _)| set(*i)).map(|(_, p)| p.weight).sum::<f64>();
+        let has = |words: &[u64], i: usize| words[i / 64] >> (i % 64) & 1 == 1;
+        let all = weight(&|i| has(reference, i));
+        let (_, ny, nx) = words.dim();
+        Array2::from_shape_fn((ny, nx), |(j, i)| {
+            let here = words.slice(s![.., j, i]).to_vec();
+            here == reference || weight(&|k| has(&here, k) != has(reference, k)) < tolerance * all
+        })
     }
 
     /// Image of a unit-flux point source at `at` (tract pixels) on the tract's pixels: `[2r+1, 2r+1]`,

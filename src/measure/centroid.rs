@@ -112,7 +112,7 @@ fn band_data<'a>(source: &'a SourcePixels, b: usize, px: i32, py: i32) -> Option
     for ((j, i), z) in data.indexed_iter_mut() {
         let Some(p) = source.bbox.index(px - r as i32 + i as i32, py - r as i32 + j as i32) else { continue };
         let (value, v) = (f64::from(band.image_njy[p]), f64::from(band.variance_njy2[p]));
-        if value.is_finite() && v > 0.0 && v.is_finite() {
+        if band.is_psf_valid[p] && value.is_finite() && v > 0.0 && v.is_finite() {
             *z = value;
             sqrt_v[[j, i]] = v.sqrt();
             n_good += 1;

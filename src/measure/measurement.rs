@@ -16,6 +16,8 @@ pub struct SourceBand {
     pub variance_njy2: Array2<f32>,
     /// Bits of [`crate::MaskPlane`].
     pub mask: Array2<u32>,
+    /// True where `draw_psf` is the PSF of the pixel: elsewhere an exposure is masked, or ends, and the stack is another one.
+    pub is_psf_valid: Array2<bool>,
     /// Noise autocorrelation ρ(dy, dx) of the coadd at the source, `[2h+1, 2h+1]`, ρ(0) = 1: Cov(i, j) = ρ(i - j) √(V_i V_j).
     pub correlation: Array2<f64>,
     /// FWHM of the PSF \[pixel\].

@@ -50,7 +50,7 @@ impl Measurement for PsfFlux {
                 all += p * p;
                 let Some(k) = source.bbox.index(px - r as i32 + i as i32, py - r as i32 + j as i32) else { continue };
                 let (z, v) = (f64::from(band.image_njy[k]), f64::from(band.variance_njy2[k]));
-                if z.is_finite() && v > 0.0 && v.is_finite() {
+                if band.is_psf_valid[k] && z.is_finite() && v > 0.0 && v.is_finite() {
                     pd += p * z;
                     pp += p * p;
                     *u = p * v.sqrt();

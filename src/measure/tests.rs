@@ -39,6 +39,7 @@ fn star(fluxes: [f64; 2], v: f64, key: u64) -> SourcePixels<'static> {
                 image_njy: image,
                 variance_njy2: Array2::from_elem(bbox.shape(), v as f32),
                 mask: Array2::zeros(bbox.shape()),
+                is_psf_valid: Array2::from_elem(bbox.shape(), true),
                 correlation: Array2::from_shape_fn((11, 11), |p| f64::from(u8::from(p == (5, 5)))),
                 fwhm_px: FWHM_PX,
                 ap_corr: BTreeMap::from([("psf_flux".to_owned(), (1.0, false))]),

@@ -6,6 +6,7 @@ use crate::run::Run;
 use anyhow::{Context, Result, anyhow};
 use fathom::associate::{Parent, object_id};
 use fathom::catalog::{ColumnData, Table};
+use fathom::coadd::CoaddPsf;
 use fathom::deblend::Deblended;
 use fathom::footprint::Peak;
 use fathom::format::coadd::Plane;
@@ -17,6 +18,13 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 pub struct Measure;
+
+/// Share of the stack's weight by which a pixel's exposures may differ from the source's: the PSF errs by less than that.
+const PSF_TOLERANCE: f64 = 0.02;
+
+/// A pixel of which an exposure lost a little of its kernel, but none was left out: its contributors do not show it.
+const RENORMALISED: u32 = MaskPlane::InexactPsf.bit() | MaskPlane::Rejected.bit();
+const RENORMALISED_ONLY: u32 = MaskPlane::InexactPsf.bit();
 
 /// One catalog row to be.
 struct Entry {
@@ -103,13 +111,20 @@ fn measure_parent(run: &Run, arm: usize, stage: &MeasureSources, parents: &[Pare
         })
         .collect::<Result<Vec<_>>>()?;
     let psfs = bands.iter().map(|b| run.coadd_psf(arm, b)).collect::<Result<Vec<_>>>()?;
-    let words_at = |b: usize, at: PixelPoint| -> Vec<u64> {
-        let (x, y) = at.pixel();
-        bbox.index(x, y).map_or_else(Vec::new, |[j, i]| planes[b].inputs.slice(s![.., j, i]).to_vec())
-    };
-    let draw_psf = |b: usize, at: PixelPoint| psfs[b].stamp(at, &words_at(b, at), (3.0 * planes[b].fwhm_px).ceil() as usize);
     let measure = |peak: &Peak, child: Option<&fathom::footprint::HeavyFootprint>| -> Result<(Row, Vec<u32>)> {
         let (x, y) = peak.pixel;
+        // One PSF for the source: of the exposures that most of its core's pixels share.
+        let references: Vec<Vec<u64>> = planes
+            .iter()
+            .map(|p| {
+                let r = (1.5 * p.fwhm_px).ceil() as i32;
+                let core = Box2::new(x - r, y - r, 2 * r + 1, 2 * r + 1).intersect(&bbox);
+                let (j, i) = ((core.y0 - bbox.y0) as usize, (core.x0 - bbox.x0) as usize);
+                let (ny, nx) = core.shape();
+                CoaddPsf::common_contributors(p.inputs.slice(s![.., j..j + ny, i..i + nx]))
+            })
+            .collect();
+        let draw_psf = |b: usize, at: PixelPoint| psfs[b].stamp(at, &references[b], (3.0 * planes[b].fwhm_px).ceil() as usize);
         let bands_of_source = bands
             .iter()
             .enumerate()
@@ -133,13 +148,16 @@ fn measure_parent(run: &Run, arm: usize, stage: &MeasureSources, parents: &[Pare
                     let center = c[[c.nrows() / 2, c.ncols() / 2]];
                     c / center
                 });
-                let ap_corr = psfs[b].ap_corr("psf_flux", peak.at, &words_at(b, peak.at));
+                let ap_corr = psfs[b].ap_corr("psf_flux", peak.at, &references[b]);
+                let mut is_psf_valid = psfs[b].agrees(p.inputs.view(), &references[b], PSF_TOLERANCE);
+                ndarray::Zip::from(&mut is_psf_valid).and(&p.mask).for_each(|ok, &m| *ok &= m & RENORMALISED != RENORMALISED_ONLY);
                 Ok(SourceBand {
                     band: band.clone(),
                     image_njy: image,
                     parent_image_njy: p.image.clone(),
                     variance_njy2: p.variance.clone(),
                     mask: p.mask.clone(),
+                    is_psf_valid,
                     correlation,
                     fwhm_px: p.fwhm_px,
                     ap_corr: BTreeMap::from([("psf_flux".to_owned(), (ap_corr.0, !ap_corr.1))]),
