@@ -195,7 +195,14 @@ impl Psf {
     /// sub-pixel offset keeps the same pixels and the same sum.
     #[must_use]
     pub fn basis_stamp(&self, k: usize, dx: f64, dy: f64) -> Array2<f64> {
-        let mut out = Array2::zeros((2 * self.radius_px + 1, 2 * self.radius_px + 1));
+        self.basis_core(k, dx, dy, self.radius_px)
+    }
+
+    /// The central `[2r+1, 2r+1]` pixels of [`Self::basis_stamp`], r = `radius_px` or the whole stamp's, whichever is smaller.
+    #[must_use]
+    pub fn basis_core(&self, k: usize, dx: f64, dy: f64, radius_px: usize) -> Array2<f64> {
+        let side = 2 * radius_px.min(self.radius_px) + 1;
+        let mut out = Array2::zeros((side, side));
         self.basis[k].add_to(out.view_mut(), 1.0, dx, dy);
         out
     }
