@@ -173,6 +173,18 @@ impl CoaddSums {
         self.add_likelihood(&exposure.meta, &prepared, &mapping);
     }
 
+    /// The direct half of [`Self::add`].
+    pub fn add_warp(&mut self, index: usize, exposure: &Exposure, visit: &VisitProduct) {
+        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
+        self.add_direct(index, exposure, &Prepared::new(exposure, visit), &mapping);
+    }
+
+    /// The likelihood half of [`Self::add`].
+    pub fn add_maps(&mut self, exposure: &Exposure, visit: &VisitProduct) {
+        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
+        self.add_likelihood(&exposure.meta, &Prepared::new(exposure, visit), &mapping);
+    }
+
     fn add_direct(&mut self, index: usize, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping) {
         let weight = self.inputs[index].weight;
         let (kernel, min_weight, shape) = (&self.kernel, self.min_kernel_weight, exposure.meta.shape);
