@@ -95,7 +95,10 @@ impl World {
                 root.broadcast_into(&mut length);
                 let mut bytes = text.as_bytes().to_vec();
                 bytes.resize(length as usize, 0);
-                root.broadcast_into(&mut bytes[..]);
+                // MPI refuses the pointer of an empty slice.
+                if !bytes.is_empty() {
+                    root.broadcast_into(&mut bytes[..]);
+                }
                 String::from_utf8(bytes).expect("rank 0 sent UTF-8")
             }
         }
