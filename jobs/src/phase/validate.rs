@@ -93,8 +93,7 @@ fn gather(run: &Run) -> Result<ValidateInput> {
     let first = usize::from(is_injection);
     let mosaic = run.mosaic(first)?;
     let inputs = run.band_inputs(first)?;
-    let statistics: Vec<_> =
-        bands.iter().map(|b| noise_statistics(&inputs[b].iter().map(|(m, v)| (m, v)).collect::<Vec<_>>())).collect();
+    let statistics: Vec<_> = bands.iter().map(|b| noise_statistics(&inputs[b].iter().map(|(m, v)| (m, v)).collect::<Vec<_>>())).collect();
     let mut arms = (0..run.arms.len()).map(|arm| arm_data(run, arm)).collect::<Result<Vec<_>>>()?;
     let control = is_injection.then(|| arms.remove(0));
     Ok(ValidateInput {
@@ -210,7 +209,13 @@ fn exposure_rows(run: &Run, arm: usize) -> Result<Vec<Vec<String>>> {
             let masked = (counts.n_masked + counts.n_not_finite + counts.n_bad_variance) as f64 / counts.n_pixels.max(1) as f64;
             let corr = visit.ap_corr.by_algorithm.get("psf_flux").map_or_else(
                 || "none".to_owned(),
-                |a| if a.is_flagged { format!("1 (flagged, {} stars)", a.n_stars) } else { format!("{:.4} ± {:.4}", a.factor.at(center), a.error) },
+                |a| {
+                    if a.is_flagged {
+                        format!("1 (flagged, {} stars)", a.n_stars)
+                    } else {
+                        format!("{:.4} ± {:.4}", a.factor.at(center), a.error)
+                    }
+                },
             );
             rows.push(vec![
                 meta.id.to_string(),
