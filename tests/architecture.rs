@@ -33,9 +33,8 @@ fn product() -> Vec<(PathBuf, String)> {
 /// True if `word` stands in `code` as a whole word.
 fn has_word(code: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    code.match_indices(word).any(|(at, _)| {
-        !code[..at].chars().next_back().is_some_and(is_part) && !code[at + word.len()..].chars().next().is_some_and(is_part)
-    })
+    code.match_indices(word)
+        .any(|(at, _)| !code[..at].chars().next_back().is_some_and(is_part) && !code[at + word.len()..].chars().next().is_some_and(is_part))
 }
 
 /// Crates of this workspace that a crate depends on, by any kind of dependency.

@@ -92,7 +92,8 @@ fn status_counts_tasks() {
     let out = launch::text(folder.path());
     launch::solo(&["sky", SMOKE, "--out", out]).ok();
     let status = launch::solo(&["status", out]).ok();
-    let line = |phase: &str| status.stdout.lines().find(|l| l.trim_start().starts_with(phase)).unwrap().split_whitespace().collect::<Vec<_>>();
+    let line =
+        |phase: &str| status.stdout.lines().find(|l| l.trim_start().starts_with(phase)).unwrap().split_whitespace().collect::<Vec<_>>();
     assert_eq!(line("sky")[1..], ["1", "0", "0"]);
     assert_eq!(line("expose")[1..], ["0", "0", "4"]);
     let nowhere = folder.path().join("nowhere");

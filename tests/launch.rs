@@ -54,7 +54,7 @@ impl Outcome {
 
     /// Lines of stderr in which fathom says why it ended.
     pub fn messages(&self) -> Vec<&str> {
-        self.stderr.lines().filter(|l| l.starts_with("fathom: ") && !l.contains(" run folder ")).collect()
+        self.stderr.lines().filter(|l| l.starts_with("fathom: ")).collect()
     }
 
     /// Tasks done and all tasks of a phase, from its line on stderr.

@@ -26,7 +26,10 @@ fn run(name: &str, data: &Path, out: &Path, more: &[&str]) {
 
 /// Value of a metric, if it was measured.
 fn value(metrics: &[Value], name: &str, band: &str, regime: &str) -> Option<f64> {
-    metrics.iter().find(|m| m["name"] == name && m["band"] == band && m["regime"] == regime && m["class"] == "").and_then(|m| m["value"].as_f64())
+    metrics
+        .iter()
+        .find(|m| m["name"] == name && m["band"] == band && m["regime"] == regime && m["class"] == "")
+        .and_then(|m| m["value"].as_f64())
 }
 
 /// Distances on the sky of each row of `a` to the nearest of `b` [arcsec], and which that is.
@@ -72,7 +75,8 @@ fn independent_scene() {
         let n_found = bright.iter().filter(|&&i| found[i].0 < 0.4).count();
         assert!(n_found * 10 >= bright.len() * 9, "{band}: {n_found} of {} bright isolated stars found", bright.len());
         let measured = catalog.f64(&format!("{band}_psf_flux")).unwrap();
-        let mut errors: Vec<f64> = bright.iter().filter(|&&i| found[i].0 < 0.4).map(|&i| (measured[found[i].1] / flux[i] - 1.0).abs()).collect();
+        let mut errors: Vec<f64> =
+            bright.iter().filter(|&&i| found[i].0 < 0.4).map(|&i| (measured[found[i].1] / flux[i] - 1.0).abs()).collect();
         errors.sort_by(f64::total_cmp);
         // 1/20 is the noise of the faintest of them, 2 % what a PSF stamp without subtraction of neighbours may cost.
         let median = errors[errors.len() / 2];
@@ -81,7 +85,11 @@ fn independent_scene() {
     let metrics = launch::metrics(folder.path());
     for band in ["g", "r", "i"] {
         let m50 = value(&metrics, "detection.completeness.m50", band, "").expect("a 50 % point");
-        let limit = metrics.iter().find(|m| m["name"] == "detection.completeness.m50" && m["band"] == band).and_then(|m| m["limit"].as_f64()).unwrap();
+        let limit = metrics
+            .iter()
+            .find(|m| m["name"] == "detection.completeness.m50" && m["band"] == band)
+            .and_then(|m| m["limit"].as_f64())
+            .unwrap();
         // 200 objects: the point is known to 0.2 mag.
         assert!((m50 - limit).abs() < 0.6, "{band}: 50 % at {m50:.2} mag, theory {limit:.2}");
     }
@@ -100,7 +108,8 @@ fn import_of_the_independent_scene() {
     let names = launch::files(&out);
     // Three bands of four epochs, and the truth.
     assert_eq!(names.len(), 13, "{names:?}");
-    let meta = fathom::format::exposure::read_meta(&out.join(names.iter().find(|n| n.as_path() != Path::new("truth.h5")).unwrap())).unwrap();
+    let meta =
+        fathom::format::exposure::read_meta(&out.join(names.iter().find(|n| n.as_path() != Path::new("truth.h5")).unwrap())).unwrap();
     assert!(["g", "r", "i"].contains(&meta.band.as_str()) && meta.photo_calib.mean_njy_per_adu > 0.0);
     let truth = fathom::format::table::read(&out.join("truth.h5"), "truth").unwrap();
     assert!(truth.n_rows() > 100 && truth.i64("id").unwrap().iter().all(|&id| id >= 1));

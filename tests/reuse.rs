@@ -42,6 +42,11 @@ fn the_reused_run_stays_as_it_was() {
     launch::solo(&["run", launch::SMOKE, "--out", launch::text(folder.path()), "--overwrite", "--reuse", launch::text(reference)]).ok();
     assert!(launch::products(reference) == before, "the reused run changed");
     launch::assert_same_products(folder.path(), reference, "taken over whole");
+    // Now every file is a link, and the last phase is made again in this folder.
+    let more = ["--resume", "--set", "validate.magnitude_bin=0.7"];
+    let again = launch::solo(&[&["run", launch::SMOKE, "--out", launch::text(folder.path())], &more[..]].concat()).ok();
+    assert_eq!((again.tasks("measure").0, again.tasks("validate").0), (0, 1), "{again}");
+    assert!(launch::products(reference) == before, "the reused run changed");
 }
 
 /// Threads, log and run folder are in no key.
