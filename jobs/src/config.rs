@@ -226,11 +226,8 @@ fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
     }
     let mut here = table;
     for section in sections {
-        here = here
-            .entry((*section).to_owned())
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
-            .as_table_mut()
-            .ok_or_else(wrong)?;
+        here =
+            here.entry((*section).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new())).as_table_mut().ok_or_else(wrong)?;
     }
     here.insert((*last).to_owned(), value);
     Ok(())

@@ -127,13 +127,30 @@ fn command_line() -> Command {
     let verbose = || Arg::new("verbose").short('v').action(ArgAction::Count).help("More on stderr: -v what is done, -vv how long it took");
     let computing = |command: Command| {
         command
-            .arg(Arg::new("config").required(true).value_name("CONFIG").help("Configuration: a TOML file, or an embedded one (demo, grid, noise-known, noise-mesh, real-decam, galsim-gri)"))
+            .arg(
+                Arg::new("config")
+                    .required(true)
+                    .value_name("CONFIG")
+                    .help("Configuration: a TOML file, or an embedded one (demo, grid, noise-known, noise-mesh, real-decam, galsim-gri)"),
+            )
             .arg(path("out", "Run folder [default: runs/<configuration's name>]").long("out").value_name("DIR"))
-            .arg(Arg::new("set").long("set").action(ArgAction::Append).value_name("SECTION.KEY=VALUE").help("Override one setting; may be repeated"))
+            .arg(
+                Arg::new("set")
+                    .long("set")
+                    .action(ArgAction::Append)
+                    .value_name("SECTION.KEY=VALUE")
+                    .help("Override one setting; may be repeated"),
+            )
             .arg(flag("resume", "Go on in an existing run folder: redo only what is missing or has another key"))
             .arg(flag("overwrite", "Empty an existing run folder first").conflicts_with("resume"))
             .arg(path("reuse", "Take every product whose key agrees from another run").long("reuse").value_name("RUN"))
-            .arg(Arg::new("threads").long("threads").value_parser(clap::builder::RangedU64ValueParser::<usize>::new().range(1..1025)).value_name("N").help("Threads of each rank [default: its share of the machine's cores]"))
+            .arg(
+                Arg::new("threads")
+                    .long("threads")
+                    .value_parser(clap::builder::RangedU64ValueParser::<usize>::new().range(1..1025))
+                    .value_name("N")
+                    .help("Threads of each rank [default: its share of the machine's cores]"),
+            )
             .arg(flag("skip-bad-exposures", "List exposures that cannot be read or characterised in the report instead of stopping"))
             .arg(flag("mixed-cpus", "Accept ranks on CPUs with different features (results may then differ in the last bits)"))
             .arg(verbose())

@@ -79,7 +79,9 @@ impl Run {
         let n = config.run.realisations;
         let realisation = |i: usize| Arm { name: format!("real_{i:02}"), realisation: Some(i as u64) };
         let arms = match config.expose.mode {
-            ExposeMode::Inject => std::iter::once(Arm { name: "control".into(), realisation: None }).chain((0..n).map(realisation)).collect(),
+            ExposeMode::Inject => {
+                std::iter::once(Arm { name: "control".into(), realisation: None }).chain((0..n).map(realisation)).collect()
+            }
             _ if n > 1 => (0..n).map(realisation).collect(),
             _ => vec![Arm { name: "main".into(), realisation: Some(0) }],
         };
@@ -263,7 +265,11 @@ fn planned(config: &Config, tract: &Tract) -> Result<Vec<ExposureEntry>> {
         .into_iter()
         .map(|plan| {
             let name = plan.meta.id.0.clone();
-            ExposureEntry { input_key: product_key::key("plan", [camera.as_str(), &center, &name]), name, source: Source::Plan(Box::new(plan)) }
+            ExposureEntry {
+                input_key: product_key::key("plan", [camera.as_str(), &center, &name]),
+                name,
+                source: Source::Plan(Box::new(plan)),
+            }
         })
         .collect())
 }

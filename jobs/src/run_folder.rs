@@ -45,8 +45,7 @@ pub fn prepare(run: &Run, world: &World, command: &str) -> Result<Lock> {
 
 fn lock(folder: &Path) -> Result<Lock> {
     let path = folder.join("lock");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(|| format!("{}", path.display()))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(|| format!("{}", path.display()))?;
     // SAFETY: flock(2) only takes the descriptor, which `file` keeps open.
     let status = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
     if status != 0 {

@@ -104,18 +104,27 @@ fn take_over(other: &Path, folder: &Path, task: &Task) -> Result<bool> {
         return Ok(false);
     }
     for path in [&task.path].into_iter().chain(&task.extra_paths) {
-        let (from, to) = (other.join(path), folder.join(path));
         let context = || format!("taking over {} from {}", path.display(), other.display());
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).with_context(context)?;
-        }
-        let _ = std::fs::remove_file(&to);
-        // Products are never changed in place, so that a hard link is as good as a copy.
-        if std::fs::hard_link(&from, &to).is_err() {
-            std::fs::copy(&from, &to).with_context(context)?;
+        let from = other.join(path);
+        if from.is_dir() {
+            for entry in std::fs::read_dir(&from).with_context(context)? {
+                let name = entry.with_context(context)?.file_name();
+                link(&from.join(&name), &folder.join(path).join(&name)).with_context(context)?;
+            }
+        } else {
+            link(&from, &folder.join(path)).with_context(context)?;
         }
     }
     Ok(true)
+}
+
+/// Products are never changed in place, so that a hard link is as good as a copy.
+fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let _ = std::fs::remove_file(to);
+    std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(drop))
 }
 
 /// By predicted cost, never by measured time; ties in the plan's order.

@@ -98,7 +98,10 @@ impl World {
                 }
                 let mut bytes = text.as_bytes().to_vec();
                 bytes.resize(length as usize, 0);
-                root.broadcast_into(&mut bytes[..]);
+                // MPI refuses the pointer of an empty slice.
+                if !bytes.is_empty() {
+                    root.broadcast_into(&mut bytes[..]);
+                }
                 String::from_utf8(bytes).expect("rank 0 sent UTF-8")
             }
         }
@@ -118,7 +121,12 @@ impl World {
 
     /// Does tasks 0..n, each once, in this order as ranks become free. `progress` is called on rank 0 with the number handed
     /// out and done there. Returns when all are done everywhere; an error ends the whole job.
-    pub fn run_tasks(&self, n: usize, work: &(dyn Fn(usize) -> Result<(), String> + Sync), progress: &mut dyn FnMut(usize)) -> Result<(), String> {
+    pub fn run_tasks(
+        &self,
+        n: usize,
+        work: &(dyn Fn(usize) -> Result<(), String> + Sync),
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), String> {
         match self {
             Self::Solo => {
                 for i in 0..n {
@@ -156,7 +164,13 @@ impl World {
     }
 
     /// Rank 0: hands out tasks to the others and to its own worker thread.
-    fn serve(&self, comm: &SimpleCommunicator, n: i64, work: &(dyn Fn(usize) -> Result<(), String> + Sync), progress: &mut dyn FnMut(usize)) {
+    fn serve(
+        &self,
+        comm: &SimpleCommunicator,
+        n: i64,
+        work: &(dyn Fn(usize) -> Result<(), String> + Sync),
+        progress: &mut dyn FnMut(usize),
+    ) {
         let mut next = 0;
         let mut finished = 0;
         let mut done_count = 0;

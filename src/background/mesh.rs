@@ -185,7 +185,13 @@ fn spline_basis(n: usize, start: i32, length: i32, first: i32, count: i32) -> Ar
         let inside = (0.0..=1.0).contains(&t);
         for i in 0..n {
             let (m0, m1) = (second[[k, i]], second[[k + 1, i]]);
-            let linear = if i == k { a } else if i == k + 1 { b } else { 0.0 };
+            let linear = if i == k {
+                a
+            } else if i == k + 1 {
+                b
+            } else {
+                0.0
+            };
             let bend = if inside {
                 ((a.powi(3) - a) * m0 + (b.powi(3) - b) * m1) / 6.0
             } else if t < 0.0 {

@@ -68,13 +68,7 @@ fn local_maxima(image: ArrayView2<f32>, threshold: f64) -> Vec<Candidate> {
 }
 
 /// PSF and calibration flux of one star; `None` if a pixel is unusable or the profile is not the PSF's.
-fn measure_star(
-    exposure: &Exposure,
-    residual: ArrayView2<f32>,
-    c: Candidate,
-    fwhm_px: f64,
-    radius_px: f64,
-) -> Option<StarFluxes> {
+fn measure_star(exposure: &Exposure, residual: ArrayView2<f32>, c: Candidate, fwhm_px: f64, radius_px: f64) -> Option<StarFluxes> {
     let psf = &exposure.meta.psf;
     let r = (radius_px.ceil() as usize + 2).max(psf.radius_px());
     let part = s![c.y - r..=c.y + r, c.x - r..=c.x + r];

@@ -100,7 +100,11 @@ mod tests {
         let truth = |x: usize, y: usize| 100.0 + 0.05 * x as f64 - 0.02 * y as f64;
         let mut v = Array2::from_shape_fn((200, 150), |(y, x)| truth(x, y) as f32);
         let is_sky = Array2::from_shape_fn((200, 150), |(y, x)| !(40..90).contains(&x) || y > 120);
-        v.indexed_iter_mut().for_each(|((y, x), v)| if !is_sky[[y, x]] { *v = f32::INFINITY });
+        v.indexed_iter_mut().for_each(|((y, x), v)| {
+            if !is_sky[[y, x]] {
+                *v = f32::INFINITY
+            }
+        });
         let fit = BackgroundVariance::fit(v.view(), is_sky.view(), 1).unwrap();
         for (x, y) in [(0usize, 0usize), (65, 60), (149, 199)] {
             assert_abs_diff_eq!(fit.at(PixelPoint::new(x as f64, y as f64)), truth(x, y), epsilon = 1e-4);

@@ -104,12 +104,7 @@ impl CharacterizeVisit {
         check((16..=4096).contains(&mesh.cell_px), "mesh.cell_px", mesh.cell_px.to_string(), "16..=4096 pixels")?;
         check((2.0..=5.0).contains(&mesh.clip_sigma), "mesh.clip_sigma", mesh.clip_sigma.to_string(), "2..=5 sigma")?;
         check(config.variance_order <= 4, "variance_order", config.variance_order.to_string(), "0..=4")?;
-        check(
-            (1.0..=10.0).contains(&config.source_mask_sigma),
-            "source_mask_sigma",
-            config.source_mask_sigma.to_string(),
-            "1..=10 sigma",
-        )?;
+        check((1.0..=10.0).contains(&config.source_mask_sigma), "source_mask_sigma", config.source_mask_sigma.to_string(), "1..=10 sigma")?;
         let radius = ap.calibration_radius_arcsec;
         check(radius > 0.0 && radius <= 60.0, "ap_corr.calibration_radius_arcsec", radius.to_string(), "arcsec in (0, 60]")?;
         check(ap.min_snr >= 10.0, "ap_corr.min_snr", ap.min_snr.to_string(), "at least 10")?;

@@ -59,7 +59,8 @@ impl CoaddPsf {
     /// Where the PSF of the reference set holds: pixels whose contributors differ from it by less than `tolerance` of its weight.
     #[must_use]
     pub fn agrees(&self, words: ArrayView3<u64>, reference: &[u64], tolerance: f64) -> Array2<bool> {
-        let weight = |set: &dyn Fn(usize) -> bool| self.inputs.iter().enumerate().filter(|(i, _)| set(*i)).map(|(_, p)| p.weight).sum::<f64>();
+        let weight =
+            |set: &dyn Fn(usize) -> bool| self.inputs.iter().enumerate().filter(|(i, _)| set(*i)).map(|(_, p)| p.weight).sum::<f64>();
         let has = |words: &[u64], i: usize| words[i / 64] >> (i % 64) & 1 == 1;
         let all = weight(&|i| has(reference, i));
         let (_, ny, nx) = words.dim();

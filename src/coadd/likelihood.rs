@@ -84,9 +84,11 @@ impl<'a> Correlator<'a> {
         if !part.is_empty() {
             let from = prepared.bbox.slice_of(&part);
             let mut to = weighted.slice_mut(region.slice_of(&part));
-            ndarray::Zip::from(&mut to).and(prepared.flux_njy.slice(from)).and(prepared.background_njy2.slice(from)).for_each(|w, &z, &v| {
-                *w = f64::from(z) / f64::from(v);
-            });
+            ndarray::Zip::from(&mut to).and(prepared.flux_njy.slice(from)).and(prepared.background_njy2.slice(from)).for_each(
+                |w, &z, &v| {
+                    *w = f64::from(z) / f64::from(v);
+                },
+            );
         }
         let spectrum = self.fft.forward(weighted);
         let first = (self.halo - 3) as usize;

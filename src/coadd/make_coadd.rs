@@ -120,13 +120,7 @@ impl MakeCoadd {
     ///
     /// # Errors
     /// [`CoaddError::NoExposure`].
-    pub fn start(
-        &self,
-        tract: &Tract,
-        patch: &Patch,
-        band: &str,
-        all: &[(&ExposureMeta, &VisitProduct)],
-    ) -> Result<CoaddSums, CoaddError> {
+    pub fn start(&self, tract: &Tract, patch: &Patch, band: &str, all: &[(&ExposureMeta, &VisitProduct)]) -> Result<CoaddSums, CoaddError> {
         if all.is_empty() {
             return Err(CoaddError::NoExposure { band: band.to_owned() });
         }
@@ -237,9 +231,8 @@ impl CoaddSums {
             })
             .sum();
         self.inputs[index].n_pixels = n_pixels;
-        self.covariance.add(&self.tract, exposure, prepared, weight, &self.kernel, |at| {
-            jacobian_at(self.tract.wcs(), &exposure.meta.wcs, at)
-        });
+        self.covariance
+            .add(&self.tract, exposure, prepared, weight, &self.kernel, |at| jacobian_at(self.tract.wcs(), &exposure.meta.wcs, at));
     }
 
     fn add_likelihood(&mut self, meta: &ExposureMeta, prepared: &Prepared, mapping: &Mapping) {

@@ -21,12 +21,9 @@ fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Expo
     let s = scale_arcsec / 3600.0;
     let (sin, cos) = f64::sin_cos(angle);
     let n = 330;
-    let wcs = Wcs::tan(
-        SkyPoint::from_degrees(150.1, 2.2),
-        PixelPoint::new(165.0 + offset_px, 164.3),
-        [[-s * cos, s * sin], [s * sin, s * cos]],
-    )
-    .unwrap();
+    let wcs =
+        Wcs::tan(SkyPoint::from_degrees(150.1, 2.2), PixelPoint::new(165.0 + offset_px, 164.3), [[-s * cos, s * sin], [s * sin, s * cos]])
+            .unwrap();
     let psf = Psf::new(PsfModel::Moffat { fwhm_px, beta: 3.5, e1: 0.03, e2: -0.02, radius_px: 24, pixel_integrated: false }).unwrap();
     let meta = ExposureMeta {
         id: ExposureId("e".into()),
@@ -86,7 +83,9 @@ fn coadd_on(exposures: &[Exposure], bbox: Box2) -> BandCoadd {
 }
 
 fn positions() -> Vec<PixelPoint> {
-    (0..9).map(|k| PixelPoint::new(f64::from(40 + 80 * (k % 3)) + 0.137 * f64::from(k), f64::from(45 + 75 * (k / 3)) - 0.23 * f64::from(k))).collect()
+    (0..9)
+        .map(|k| PixelPoint::new(f64::from(40 + 80 * (k % 3)) + 0.137 * f64::from(k), f64::from(45 + 75 * (k / 3)) - 0.23 * f64::from(k)))
+        .collect()
 }
 
 /// Ψ/Φ at the tract pixel nearest a star drawn exactly there is its flux, at every phase of the exposure's grid (rotated), beside
@@ -260,9 +259,14 @@ fn a_part_of_the_tract_has_the_same_bits() {
     sums.add(0, &cut, &v);
     let part = sums.finish();
     let at = t.bbox().slice_of(&part_box);
-    for (a, b) in [(&whole.image_njy, &part.image_njy), (&whole.psi, &part.psi), (&whole.phi, &part.phi), (&whole.variance_njy2, &part.variance_njy2)] {
+    for (a, b) in
+        [(&whole.image_njy, &part.image_njy), (&whole.psi, &part.psi), (&whole.phi, &part.phi), (&whole.variance_njy2, &part.variance_njy2)]
+    {
         assert_eq!(a.slice(at), b.view());
     }
     assert_eq!(whole.mask.slice(at), part.mask.view());
-    assert_eq!(part.covariance.covariance_njy2.index_axis(ndarray::Axis(0), 0), whole.covariance.covariance_njy2.index_axis(ndarray::Axis(0), 6));
+    assert_eq!(
+        part.covariance.covariance_njy2.index_axis(ndarray::Axis(0), 0),
+        whole.covariance.covariance_njy2.index_axis(ndarray::Axis(0), 6)
+    );
 }

@@ -76,7 +76,9 @@ fn children_sum_to_the_parent() {
                 sum += &child.scatter(k, &b.bbox, 0.0);
             }
             for (p, v) in sum.indexed_iter() {
-                assert!(v.to_bits() == band.image_njy[p].to_bits() || *v == band.image_njy[p] || (v.is_nan() && band.image_njy[p].is_nan()));
+                assert!(
+                    v.to_bits() == band.image_njy[p].to_bits() || *v == band.image_njy[p] || (v.is_nan() && band.image_njy[p].is_nan())
+                );
             }
         }
     }

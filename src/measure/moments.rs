@@ -22,7 +22,13 @@ fn inverse([xx, yy, xy]: Covariance) -> Option<Covariance> {
 }
 
 /// Usable pixels near a position: offsets and value.
-fn pixels<'a>(image: &'a Array2<f32>, variance: &'a Array2<f32>, bbox: &'a Box2, at: PixelPoint, r: i32) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
+fn pixels<'a>(
+    image: &'a Array2<f32>,
+    variance: &'a Array2<f32>,
+    bbox: &'a Box2,
+    at: PixelPoint,
+    r: i32,
+) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
     let (px, py) = at.pixel();
     let part = Box2::new(px - r, py - r, 2 * r + 1, 2 * r + 1).intersect(bbox);
     (part.y0..part.y1()).flat_map(move |y| (part.x0..part.x1()).map(move |x| (x, y))).filter_map(move |(x, y)| {
@@ -79,7 +85,8 @@ impl Measurement for Moments {
 
     fn columns(&self, bands: &[String]) -> Vec<ColumnSpec> {
         let of_band = |b: &String| {
-            let mut columns: Vec<_> = names(b).iter().map(|n| ColumnSpec::number(n, "arcsec2", "adaptive second moment, tract axes")).collect();
+            let mut columns: Vec<_> =
+                names(b).iter().map(|n| ColumnSpec::number(n, "arcsec2", "adaptive second moment, tract axes")).collect();
             columns.push(ColumnSpec::flag(&format!("{b}_moments_flag"), "the iteration failed"));
             columns
         };
@@ -109,7 +116,10 @@ impl Measurement for Blendedness {
     }
 
     fn columns(&self, bands: &[String]) -> Vec<ColumnSpec> {
-        bands.iter().map(|b| ColumnSpec::number(&format!("{b}_blendedness"), "", "share of others' light under the object's weight")).collect()
+        bands
+            .iter()
+            .map(|b| ColumnSpec::number(&format!("{b}_blendedness"), "", "share of others' light under the object's weight"))
+            .collect()
     }
 
     fn measure(&self, source: &SourcePixels, row: &mut Row) {

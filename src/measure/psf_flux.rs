@@ -58,7 +58,8 @@ impl Measurement for PsfFlux {
             }
             let is_usable = all > 0.0 && pp >= MIN_SHARE * all;
             let (corr, corr_flag) = band.ap_corr.get("psf_flux").copied().unwrap_or((1.0, true));
-            let sigma = if is_usable { covariance_of_sums(&weighted, &weighted, band.correlation.view()).max(0.0).sqrt() / pp } else { f64::NAN };
+            let sigma =
+                if is_usable { covariance_of_sums(&weighted, &weighted, band.correlation.view()).max(0.0).sqrt() / pp } else { f64::NAN };
             let name = &band.band;
             row.value(&format!("{name}_psf_flux"), if is_usable { corr * pd / pp } else { f64::NAN });
             row.value(&format!("{name}_psf_flux_err"), corr * sigma);

@@ -23,7 +23,15 @@ pub fn import(layout: &Path, data: Option<&Path>, out: &Path, is_overwriting: bo
         let mut exposure = read.load(item)?;
         exposure.meta.id = ExposureId(item.name.clone());
         format::exposure::write(&out.join(format!("{}.h5", item.name)), &key, &exposure)?;
-        eprintln!("{:>3}/{} {} (band {}, {} x {} pixels)", i + 1, items.len(), item.name, exposure.meta.band, exposure.meta.shape.1, exposure.meta.shape.0);
+        eprintln!(
+            "{:>3}/{} {} (band {}, {} x {} pixels)",
+            i + 1,
+            items.len(),
+            item.name,
+            exposure.meta.band,
+            exposure.meta.shape.1,
+            exposure.meta.shape.0
+        );
     }
     if let Some(truth) = read.truth()? {
         format::table::write(&out.join("truth.h5"), &crate::product_key::key("import-truth", [text.as_str()]), "truth", &truth)?;

@@ -24,7 +24,8 @@ impl Phase for Expose {
         let mut tasks = Vec::new();
         for (arm, a) in run.arms.iter().enumerate() {
             // Imported pixels do not depend on the truth that came with them.
-            let is_drawn = run.config.expose.mode == ExposeMode::Simulate || (run.config.expose.mode == ExposeMode::Inject && a.realisation.is_some());
+            let is_drawn =
+                run.config.expose.mode == ExposeMode::Simulate || (run.config.expose.mode == ExposeMode::Inject && a.realisation.is_some());
             let truth = sky.iter().find(|t| t.arm == arm && is_drawn).map_or("", |t| t.key.as_str());
             for (index, e) in run.exposures.iter().enumerate() {
                 tasks.push(Task {
@@ -43,9 +44,8 @@ impl Phase for Expose {
     }
 
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
-        let made = self.make(run, task).and_then(|exposure| {
-            Ok(fathom::format::exposure::write(&run.path(&task.path), &task.key, &exposure)?)
-        });
+        let made =
+            self.make(run, task).and_then(|exposure| Ok(fathom::format::exposure::write(&run.path(&task.path), &task.key, &exposure)?));
         skip_or_fail(run, task, made)
     }
 }

@@ -87,7 +87,14 @@ impl Phase for Measure {
 }
 
 /// The row of a parent, and those of its children if it is a blend.
-fn measure_parent(run: &Run, arm: usize, stage: &MeasureSources, parents: &[Parent], index: usize, blend: Option<&Deblended>) -> Result<Vec<Entry>> {
+fn measure_parent(
+    run: &Run,
+    arm: usize,
+    stage: &MeasureSources,
+    parents: &[Parent],
+    index: usize,
+    blend: Option<&Deblended>,
+) -> Result<Vec<Entry>> {
     let parent = &parents[index];
     let bands = &run.config.run.bands;
     let mosaic = run.mosaic(arm)?;
@@ -144,10 +151,13 @@ fn measure_parent(run: &Run, arm: usize, stage: &MeasureSources, parents: &[Pare
                         }
                     }
                 }
-                let correlation = mosaic.covariance(band, x, y)?.map_or_else(|| Array2::from_elem((1, 1), 1.0), |c| {
-                    let center = c[[c.nrows() / 2, c.ncols() / 2]];
-                    c / center
-                });
+                let correlation = mosaic.covariance(band, x, y)?.map_or_else(
+                    || Array2::from_elem((1, 1), 1.0),
+                    |c| {
+                        let center = c[[c.nrows() / 2, c.ncols() / 2]];
+                        c / center
+                    },
+                );
                 let ap_corr = psfs[b].ap_corr("psf_flux", peak.at, &references[b]);
                 let mut is_psf_valid = psfs[b].agrees(p.inputs.view(), &references[b], PSF_TOLERANCE);
                 ndarray::Zip::from(&mut is_psf_valid).and(&p.mask).for_each(|ok, &m| *ok &= m & RENORMALISED != RENORMALISED_ONLY);
@@ -171,8 +181,7 @@ fn measure_parent(run: &Run, arm: usize, stage: &MeasureSources, parents: &[Pare
         Ok((row, mask_bits))
     };
     let brightest = &parent.footprint.peaks[0];
-    let survivors: Vec<usize> =
-        blend.map_or_else(Vec::new, |d| (0..d.children.len()).filter(|&k| d.merged_into[k].is_none()).collect());
+    let survivors: Vec<usize> = blend.map_or_else(Vec::new, |d| (0..d.children.len()).filter(|&k| d.merged_into[k].is_none()).collect());
     if parent.footprint.peaks.len() > 1 && blend.is_none() {
         return Err(anyhow!("has {} peaks, but no children were made", parent.footprint.peaks.len()));
     }

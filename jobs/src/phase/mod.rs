@@ -23,7 +23,7 @@ pub struct Task {
     pub name: String,
     /// Product, in the run folder.
     pub path: PathBuf,
-    /// Files beside the product that belong to it.
+    /// Files beside the product that belong to it, and folders of such files.
     pub extra_paths: Vec<PathBuf>,
     /// Key of the product.
     pub key: String,
@@ -42,7 +42,7 @@ impl Task {
     pub fn is_done(&self, folder: &Path, skips: bool) -> bool {
         let path = folder.join(&self.path);
         if fathom::format::product::key(&path).as_deref() == Some(self.key.as_str()) {
-            return self.extra_paths.iter().all(|p| folder.join(p).is_file());
+            return self.extra_paths.iter().all(|p| folder.join(p).exists());
         }
         let marker = || std::fs::read_to_string(skip_marker(&path)).ok();
         skips && self.may_be_skipped && marker().is_some_and(|text| text.lines().next() == Some(self.key.as_str()))

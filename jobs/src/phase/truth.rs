@@ -105,9 +105,10 @@ fn join_limits(run: &Run, arm: usize, mut truth: Table) -> Result<Table> {
                 let radius = fwhm_px.ceil() as i32;
                 let (x, y) = p.pixel();
                 let around = Box2::new(x - radius, y - radius, 2 * radius + 1, 2 * radius + 1);
-                control.iter().filter(|c| !c.footprint.spans.bbox().intersect(&around).is_empty()).any(|c| {
-                    c.footprint.spans.pixels().any(|(a, b)| (f64::from(a) - p.x).hypot(f64::from(b) - p.y) <= fwhm_px)
-                })
+                control
+                    .iter()
+                    .filter(|c| !c.footprint.spans.bbox().intersect(&around).is_empty())
+                    .any(|c| c.footprint.spans.pixels().any(|(a, b)| (f64::from(a) - p.x).hypot(f64::from(b) - p.y) <= fwhm_px))
             };
             *usable &= p.as_ref().is_some_and(|p| !is_near(p));
         }
@@ -115,6 +116,11 @@ fn join_limits(run: &Run, arm: usize, mut truth: Table) -> Result<Table> {
     for (name, unit, what, data) in columns {
         truth.push(&name, unit, what, ColumnData::F64(data))?;
     }
-    truth.push("is_usable", "", "covered in all bands, not saturated, not beside a real object of the control run", ColumnData::Bool(is_usable))?;
+    truth.push(
+        "is_usable",
+        "",
+        "covered in all bands, not saturated, not beside a real object of the control run",
+        ColumnData::Bool(is_usable),
+    )?;
     Ok(truth)
 }

@@ -39,7 +39,7 @@ impl Phase for Validate {
         Ok(vec![Task {
             name: "all".into(),
             path: PathBuf::from("validation.h5"),
-            extra_paths: vec!["metrics.json".into(), "report/index.html".into()],
+            extra_paths: vec!["metrics.json".into(), "report/index.html".into(), "report".into()],
             key,
             cost: 1.0,
             arm: 0,
@@ -93,8 +93,7 @@ fn gather(run: &Run) -> Result<ValidateInput> {
     let first = usize::from(is_injection);
     let mosaic = run.mosaic(first)?;
     let inputs = run.band_inputs(first)?;
-    let statistics: Vec<_> =
-        bands.iter().map(|b| noise_statistics(&inputs[b].iter().map(|(m, v)| (m, v)).collect::<Vec<_>>())).collect();
+    let statistics: Vec<_> = bands.iter().map(|b| noise_statistics(&inputs[b].iter().map(|(m, v)| (m, v)).collect::<Vec<_>>())).collect();
     let mut arms = (0..run.arms.len()).map(|arm| arm_data(run, arm)).collect::<Result<Vec<_>>>()?;
     let control = is_injection.then(|| arms.remove(0));
     Ok(ValidateInput {
@@ -121,17 +120,22 @@ fn arm_data(run: &Run, arm: usize) -> Result<ArmData> {
             LayerPeaks { name: kind.name().to_owned(), threshold, peaks: vec![], negative_peaks: vec![], area_arcmin2: 0.0, n_bands }
         })
         .collect();
+    let mut n_pixels = vec![0u64; layers.len()];
     for patch in run.tract.patches() {
         let found = fathom::format::layers::read(&run.path(run.piece_path(arm, "layers", &patch.id.to_string())))?;
-        for (to, from) in layers.iter_mut().zip(found) {
+        for ((to, n), from) in layers.iter_mut().zip(&mut n_pixels).zip(found) {
             let on_sky = |p: &fathom::footprint::Peak| {
                 let sky = run.tract.wcs().pixel_to_sky(p.at);
                 [sky.ra_deg(), sky.dec_deg(), p.significance]
             };
             to.peaks.extend(from.peaks.iter().map(on_sky));
             to.negative_peaks.extend(from.negative_peaks.iter().map(on_sky));
-            to.area_arcmin2 += from.n_pixels as f64 * scale * scale / 3600.0;
+            *n += from.n_pixels;
         }
+    }
+    // Scaled once: a sum of areas would depend on the number of patches in its last bits.
+    for (layer, n) in layers.iter_mut().zip(n_pixels) {
+        layer.area_arcmin2 = n as f64 * scale * scale / 3600.0;
     }
     let truth = limits(run, arm).with_context(|| format!("truth of {name}"))?;
     Ok(ArmData { truth, catalog: catalog(run, arm)?, layers, name })
@@ -176,6 +180,8 @@ fn report(run: &Run, input: &ValidateInput, validated: &fathom_validation::Valid
         serde_json::from_str(&std::fs::read_to_string(run.path("provenance.json")).unwrap_or_else(|_| "{}".into()))?;
     let plain = |v: serde_json::Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     let timing = crate::command::run::read_timing(run).into_iter().map(|t| (t.phase, t.n_tasks, t.seconds)).collect();
+    // Files of a report that was taken over are links: another run's must not be written into.
+    let _ = std::fs::remove_dir_all(run.path("report"));
     write_report(
         &run.path("report"),
         &ReportInput {
@@ -210,7 +216,13 @@ fn exposure_rows(run: &Run, arm: usize) -> Result<Vec<Vec<String>>> {
             let masked = (counts.n_masked + counts.n_not_finite + counts.n_bad_variance) as f64 / counts.n_pixels.max(1) as f64;
             let corr = visit.ap_corr.by_algorithm.get("psf_flux").map_or_else(
                 || "none".to_owned(),
-                |a| if a.is_flagged { format!("1 (flagged, {} stars)", a.n_stars) } else { format!("{:.4} ± {:.4}", a.factor.at(center), a.error) },
+                |a| {
+                    if a.is_flagged {
+                        format!("1 (flagged, {} stars)", a.n_stars)
+                    } else {
+                        format!("{:.4} ± {:.4}", a.factor.at(center), a.error)
+                    }
+                },
             );
             rows.push(vec![
                 meta.id.to_string(),

@@ -39,7 +39,8 @@ impl Phase for Visit {
                 let (a, b) = (counts.n_not_finite, counts.n_bad_variance);
                 tracing::info!("exposure {}: masked {a} pixels that are no numbers and {b} without a positive variance", exposure.meta.id);
             }
-            let product = CharacterizeVisit::new(run.config.visit.clone())?.run(&exposure, counts).with_context(|| format!("{}", path.display()))?;
+            let product =
+                CharacterizeVisit::new(run.config.visit.clone())?.run(&exposure, counts).with_context(|| format!("{}", path.display()))?;
             fathom::format::visit::write(&run.path(&task.path), &task.key, &product)?;
             Ok(())
         })();

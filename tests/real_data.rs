@@ -1,0 +1,162 @@
+//! Real and independently simulated exposures through the whole chain. They are not ours to redistribute: the folder comes from
+//! `FATHOM_DATA`, or stands beside the repository.
+
+use crate::launch::{self, ROOT};
+use fathom::catalog::Table;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The folder of data, or a line that says why a test did nothing.
+fn data(needed: &str) -> Option<PathBuf> {
+    let from_environment = std::env::var_os("FATHOM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let is_named = from_environment.is_some();
+    let folder = from_environment.unwrap_or_else(|| Path::new(ROOT).join("../shared/data"));
+    if folder.join(needed).is_dir() {
+        return Some(folder.canonicalize().unwrap());
+    }
+    assert!(!is_named, "FATHOM_DATA is {}, which has no {needed}", folder.display());
+    println!("skipped: no data folder (FATHOM_DATA is not set, and there is no {})", folder.join(needed).display());
+    None
+}
+
+fn run(name: &str, data: &Path, out: &Path, more: &[&str]) {
+    let arguments = [&["run", name, "--out", launch::text(out)], more].concat();
+    launch::fathom_with(2, &arguments, &[("FATHOM_DATA", launch::text(data))]).ok();
+}
+
+/// Value of a metric, if it was measured.
+fn value(metrics: &[Value], name: &str, band: &str, regime: &str) -> Option<f64> {
+    metrics
+        .iter()
+        .find(|m| m["name"] == name && m["band"] == band && m["regime"] == regime && m["class"] == "")
+        .and_then(|m| m["value"].as_f64())
+}
+
+/// Distances on the sky of each row of `a` to the nearest of `b` [arcsec], and which that is.
+fn nearest(a: &Table, b: &Table) -> Vec<(f64, usize)> {
+    let at = |t: &Table| -> Vec<(f64, f64)> {
+        let (ra, dec) = (t.f64("ra").unwrap(), t.f64("dec").unwrap());
+        ra.iter().zip(dec).map(|(r, d)| (r * d.to_radians().cos() * 3600.0, d * 3600.0)).collect()
+    };
+    let (a, b) = (at(a), at(b));
+    // A field of arcminutes: flat enough.
+    let distance = |p: &(f64, f64), q: &(f64, f64)| (p.0 - q.0).hypot(p.1 - q.1);
+    let best = |p: &(f64, f64)| {
+        let found = b.iter().enumerate().map(|(i, q)| (distance(p, q), i)).min_by(|x, y| x.0.total_cmp(&y.0));
+        found.unwrap_or((f64::INFINITY, 0))
+    };
+    a.iter().map(best).collect()
+}
+
+/// A scene drawn by GalSim, which shares no code with fathom, with its own truth.
+#[test]
+fn independent_scene() {
+    let Some(data) = data("sim/galsim_gri_4epoch") else { return };
+    let folder = launch::temporary();
+    run("galsim-gri", &data, folder.path(), &[]);
+    let truth = launch::run_table(folder.path(), "truth");
+    let catalog = launch::run_table(folder.path(), "catalog");
+    assert!(truth.n_rows() > 100 && catalog.n_rows() > 50, "{} true, {} found", truth.n_rows(), catalog.n_rows());
+    let found = nearest(&truth, &catalog);
+    let to_other: Vec<f64> = {
+        // Distance to the nearest other true object.
+        let (ra, dec) = (truth.f64("ra").unwrap(), truth.f64("dec").unwrap());
+        let distance = |i: usize, j: usize| ((ra[i] - ra[j]) * dec[i].to_radians().cos()).hypot(dec[i] - dec[j]) * 3600.0;
+        (0..truth.n_rows()).map(|i| (0..truth.n_rows()).filter(|&j| j != i).map(|j| distance(i, j)).fold(f64::INFINITY, f64::min)).collect()
+    };
+    let (class, is_usable) = (truth.text("class").unwrap(), truth.bool("is_usable").unwrap());
+    for band in ["g", "r", "i"] {
+        let snr = truth.f64(&format!("{band}_snr_true")).unwrap();
+        let flux = truth.f64(&format!("{band}_flux")).unwrap();
+        // S/N above 20 is found by any threshold near 5; usable is: covered, not saturated; 1.5" is two FWHM.
+        let bright: Vec<usize> =
+            (0..truth.n_rows()).filter(|&i| class[i] == "star" && is_usable[i] && snr[i] > 20.0 && to_other[i] > 1.5).collect();
+        assert!(!bright.is_empty(), "{band}: no bright star");
+        let n_found = bright.iter().filter(|&&i| found[i].0 < 0.4).count();
+        assert!(n_found * 10 >= bright.len() * 9, "{band}: {n_found} of {} bright isolated stars found", bright.len());
+        let measured = catalog.f64(&format!("{band}_psf_flux")).unwrap();
+        let mut errors: Vec<f64> =
+            bright.iter().filter(|&&i| found[i].0 < 0.4).map(|&i| (measured[found[i].1] / flux[i] - 1.0).abs()).collect();
+        errors.sort_by(f64::total_cmp);
+        // 1/20 is the noise of the faintest of them, 2 % what a PSF stamp without subtraction of neighbours may cost.
+        let median = errors[errors.len() / 2];
+        assert!(median < 0.05, "{band}: median |flux error| {median:.3} of {} stars", errors.len());
+    }
+    let metrics = launch::metrics(folder.path());
+    for band in ["g", "r", "i"] {
+        let m50 = value(&metrics, "detection.completeness.m50", band, "").expect("a 50 % point");
+        let limit = metrics
+            .iter()
+            .find(|m| m["name"] == "detection.completeness.m50" && m["band"] == band)
+            .and_then(|m| m["limit"].as_f64())
+            .unwrap();
+        // 200 objects: the point is known to 0.2 mag.
+        assert!((m50 - limit).abs() < 0.6, "{band}: 50 % at {m50:.2} mag, theory {limit:.2}");
+    }
+}
+
+/// The layout's exposures and truth as files of our own, which then run without the layout.
+#[test]
+fn import_of_the_independent_scene() {
+    let Some(data) = data("sim/galsim_gri_4epoch") else { return };
+    let folder = launch::temporary();
+    let out = folder.path().join("imported");
+    let layout = concat!(env!("CARGO_MANIFEST_DIR"), "/layouts/galsim_gri_4epoch.toml");
+    let arguments = ["import", layout, "--data", launch::text(&data), "--out", launch::text(&out)];
+    let imported = launch::solo(&arguments).ok();
+    assert_eq!(imported.stdout.trim(), launch::text(&out));
+    let names = launch::files(&out);
+    // Three bands of four epochs, and the truth.
+    assert_eq!(names.len(), 13, "{names:?}");
+    let meta =
+        fathom::format::exposure::read_meta(&out.join(names.iter().find(|n| n.as_path() != Path::new("truth.h5")).unwrap())).unwrap();
+    assert!(["g", "r", "i"].contains(&meta.band.as_str()) && meta.photo_calib.mean_njy_per_adu > 0.0);
+    let truth = fathom::format::table::read(&out.join("truth.h5"), "truth").unwrap();
+    assert!(truth.n_rows() > 100 && truth.i64("id").unwrap().iter().all(|&id| id >= 1));
+    // Twice is refused unless asked for.
+    let again = launch::solo(&arguments);
+    assert_eq!(again.status, Some(1), "{again}");
+    assert!(again.stderr.contains("not empty") && again.stderr.contains("--overwrite"), "{again}");
+    launch::solo(&[&arguments[..], &["--overwrite"]].concat()).ok();
+}
+
+/// Nine DECam exposures with sources injected: one control arm, one realisation.
+#[test]
+fn real_field() {
+    let Some(data) = data("real/decam_grz_9epoch") else { return };
+    let folder = launch::temporary();
+    run("real-decam", &data, folder.path(), &["--set", "run.realisations=1"]);
+    for arm in ["control", "real_00"] {
+        let n = |kind: &str| std::fs::read_dir(folder.path().join(arm).join(kind)).map_or(0, Iterator::count);
+        assert_eq!((n("exposures"), n("visit")), (9, 9), "{arm}");
+        assert!(n("coadd") > 0 && n("catalog") > 0 && folder.path().join(arm).join("parents.h5").is_file(), "{arm}");
+    }
+    assert!(!folder.path().join("control/truth.h5").exists(), "nothing is injected into the control");
+    // Three stars are too few for an aperture correction: it is 1, and says so.
+    for path in launch::files(&folder.path().join("real_00/visit")) {
+        let visit = fathom::format::visit::read(&folder.path().join("real_00/visit").join(&path)).unwrap();
+        let corr = &visit.ap_corr.by_algorithm["psf_flux"];
+        let at_center = corr.factor.at(fathom::PixelPoint::new(100.0, 100.0));
+        assert!(corr.is_flagged && (at_center - 1.0).abs() < 1e-12, "{}: {at_center}, {} stars", path.display(), corr.n_stars);
+    }
+    let truth = launch::run_table(folder.path(), "real_00/truth");
+    let catalog = launch::run_table(folder.path(), "real_00/catalog");
+    let (found, is_usable) = (nearest(&truth, &catalog), truth.bool("is_usable").unwrap());
+    assert!(is_usable.iter().filter(|&&u| u).count() >= 10, "hardly a source could be used");
+    for band in ["g", "r", "z"] {
+        // The brightest offset is 1 mag above the limit: the upper third in S/N.
+        let snr = truth.f64(&format!("{band}_snr_true")).unwrap();
+        let mut usable: Vec<usize> = (0..truth.n_rows()).filter(|&i| is_usable[i]).collect();
+        usable.sort_by(|&a, &b| snr[b].total_cmp(&snr[a]));
+        let bright = &usable[..usable.len().div_ceil(3)];
+        // 0.6" is half a FWHM.
+        let n_found = bright.iter().filter(|&&i| found[i].0 < 0.6).count();
+        assert!(n_found * 10 > bright.len() * 7, "{band}: {n_found} of the {} brightest found", bright.len());
+        let (flux, measured) = (truth.f64(&format!("{band}_flux")).unwrap(), catalog.f64(&format!("{band}_psf_flux")).unwrap());
+        let mut errors: Vec<f64> = bright.iter().filter(|&&i| found[i].0 < 0.6).map(|&i| measured[found[i].1] / flux[i] - 1.0).collect();
+        errors.sort_by(f64::total_cmp);
+        let median = errors[errors.len() / 2];
+        // S/N near 10 and ten sources: the median is known to 5 %.
+        assert!(median.abs() < 0.15, "{band}: median flux error {median:.3} of {}", errors.len());
+    }
+}
