@@ -62,6 +62,9 @@ fn look(name: &str, arguments: &ArgMatches) -> Result<()> {
 
 /// `run`, or one phase, on all ranks.
 fn compute(name: &str, phase: Option<&'static dyn Phase>, arguments: &ArgMatches) -> ExitCode {
+    // A file that outgrows its limit must be an error of the write, not the end of the process.
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let world = World::new();
     let result = (|| {
         let source = arguments.get_one::<String>("config").expect("required");

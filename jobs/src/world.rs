@@ -93,6 +93,9 @@ impl World {
                 let root = comm.process_at_rank(0);
                 let mut length = text.len() as u64;
                 root.broadcast_into(&mut length);
+                if length == 0 {
+                    return String::new();
+                }
                 let mut bytes = text.as_bytes().to_vec();
                 bytes.resize(length as usize, 0);
                 // MPI refuses the pointer of an empty slice.

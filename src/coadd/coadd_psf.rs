@@ -84,8 +84,12 @@ impl CoaddPsf {
             let jacobian = jacobian_at(&self.tract_wcs, &input.meta.wcs, at);
             let psf = &input.meta.psf;
             let (px, py) = p.pixel();
-            let native = psf.stamp(p, p.x - f64::from(px), p.y - f64::from(py));
-            let r = psf.radius_px() as f64;
+            // Only the part that the kernel reaches.
+            let [[a, b], [c, d]] = jacobian;
+            let stretch = (a.abs() + b.abs()).max(c.abs() + d.abs());
+            let reach = ((radius_px as f64 + 1.0) * stretch).ceil() as usize + self.kernel.n_taps() / 2 + 1;
+            let native = psf.core(p, p.x - f64::from(px), p.y - f64::from(py), reach);
+            let r = (native.nrows() / 2) as f64;
             let factor = input.weight * area_ratio(&jacobian);
             weights += input.weight;
             for ((j, i), value) in out.indexed_iter_mut() {

@@ -12,8 +12,11 @@ use crate::image::{ExposureMeta, spline};
 use ndarray::{Array2, s};
 use rustfft::num_complex::Complex64;
 
-/// Side of a tile \[exposure pixel\]; tiles start at multiples of it.
-pub(crate) const TILE_PX: i32 = 256;
+/// Side of a tile \[exposure pixel\].
+const TILE_PX: i32 = 320;
+
+/// The first tile starts this far outside the exposure, so that sources just beyond its edge need no tile of their own.
+const TILE_OFFSET_PX: i32 = 32;
 
 /// Least share of Σφ² that must fall on good pixels; below it the exposure says nothing about a source there.
 const MIN_GOOD_SHARE: f64 = 0.1;
@@ -75,7 +78,7 @@ impl<'a> Correlator<'a> {
     /// Correlates the tile with column and row index (`i`, `j`); pixels that `prepared` lacks count as masked.
     pub fn tile(&self, prepared: &Prepared, i: i32, j: i32) -> Tile {
         let n = self.fft.n();
-        let region = Box2::new(i * TILE_PX - self.halo, j * TILE_PX - self.halo, TILE_PX + 2 * self.halo, TILE_PX + 2 * self.halo);
+        let region = tile_box(i, j).grown(self.halo);
         let part = region.intersect(&prepared.bbox);
         let mut weighted = Array2::zeros((n, n));
         if !part.is_empty() {
@@ -95,7 +98,8 @@ impl<'a> Correlator<'a> {
             .iter()
             .map(|f| self.fft.inverse(&spectrum * f).slice(s![first..first + size, first..first + size]).to_owned())
             .collect();
-        Tile { origin: (i * TILE_PX - 3, j * TILE_PX - 3), coefficients }
+        let tile = tile_box(i, j);
+        Tile { origin: (tile.x0 - 3, tile.y0 - 3), coefficients }
     }
 
     /// The sums for a source at exposure position (`x`, `y`) in `tile`; `None` where the exposure says (nearly) nothing.
@@ -140,5 +144,24 @@ impl<'a> Correlator<'a> {
 
 /// Index of the tile that holds an exposure position, (column, row).
 pub(crate) fn tile_of(x: f64, y: f64) -> (i32, i32) {
-    ((x.floor() as i32).div_euclid(TILE_PX), (y.floor() as i32).div_euclid(TILE_PX))
+    let index = |v: f64| (v.floor() as i32 + TILE_OFFSET_PX).div_euclid(TILE_PX);
+    (index(x), index(y))
+}
+
+fn tile_box(i: i32, j: i32) -> Box2 {
+    Box2::new(i * TILE_PX - TILE_OFFSET_PX, j * TILE_PX - TILE_OFFSET_PX, TILE_PX, TILE_PX)
+}
+
+/// Pixels of an exposure that the maps need for positions in `region` (whole tiles and their halos), not cut to the exposure.
+pub(crate) fn pixels_for(region: &Box2, meta: &ExposureMeta) -> Box2 {
+    let first = tile_of(f64::from(region.x0), f64::from(region.y0));
+    let last = tile_of(f64::from(region.x1() - 1), f64::from(region.y1() - 1));
+    tile_box(first.0, first.1).union(&tile_box(last.0, last.1)).grown(halo_px(meta))
+}
+
+/// How far beyond the exposure's edge a source may lie and still leave light on it, by [`MIN_GOOD_SHARE`] \[pixel\].
+pub(crate) fn outer_reach_px(meta: &ExposureMeta) -> f64 {
+    let center = PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0);
+    // A tenth of Σφ² lies beyond 0.4 FWHM at most, on either side of a straight edge.
+    meta.psf.fwhm_px(center).ceil().min(f64::from(TILE_OFFSET_PX - 1))
 }

@@ -2,7 +2,7 @@
 
 use super::covariance::CovarianceSums;
 use super::kernel::Lanczos;
-use super::likelihood::{Correlator, LikelihoodTerms, TILE_PX, halo_px, tile_of};
+use super::likelihood::{Correlator, LikelihoodTerms, outer_reach_px, pixels_for, tile_of};
 use super::mapping::{Mapping, area_ratio, image_of, jacobian_at};
 use super::prepared::Prepared;
 use super::warp::{WarpOutcome, warp_pixel};
@@ -113,9 +113,7 @@ impl MakeCoadd {
         if region.intersect(&meta.bbox().grown(meta.psf.radius_px() as i32)).is_empty() {
             return Box2::new(0, 0, 0, 0);
         }
-        let tiles = |from: i32, to: i32| from.div_euclid(TILE_PX) * TILE_PX..((to - 1).div_euclid(TILE_PX) + 1) * TILE_PX;
-        let whole = Box2::from_ranges(tiles(region.x0, region.x1()), tiles(region.y0, region.y1()));
-        whole.grown(halo_px(meta)).intersect(&meta.bbox())
+        pixels_for(&region, meta).intersect(&meta.bbox())
     }
 
     /// Starts a coadd. `all` lists every exposure of the band in the tract, in id order: weights and the FWHM are those of the tract.
@@ -167,6 +165,18 @@ impl CoaddSums {
         let prepared = Prepared::new(exposure, visit);
         self.add_direct(index, exposure, &prepared, &mapping);
         self.add_likelihood(&exposure.meta, &prepared, &mapping);
+    }
+
+    /// The direct half of [`Self::add`].
+    pub fn add_warp(&mut self, index: usize, exposure: &Exposure, visit: &VisitProduct) {
+        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
+        self.add_direct(index, exposure, &Prepared::new(exposure, visit), &mapping);
+    }
+
+    /// The likelihood half of [`Self::add`].
+    pub fn add_maps(&mut self, exposure: &Exposure, visit: &VisitProduct) {
+        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
+        self.add_likelihood(&exposure.meta, &Prepared::new(exposure, visit), &mapping);
     }
 
     fn add_direct(&mut self, index: usize, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping) {
@@ -226,7 +236,7 @@ impl CoaddSums {
     }
 
     fn add_likelihood(&mut self, meta: &ExposureMeta, prepared: &Prepared, mapping: &Mapping) {
-        let reach = meta.psf.radius_px() as f64;
+        let reach = outer_reach_px(meta);
         // Pixels by tile, in pixel order: a tile is transformed once.
         let mut by_tile: BTreeMap<(i32, i32), Vec<u32>> = BTreeMap::new();
         for (i, (&x, &y)) in mapping.x.iter().zip(&mapping.y).enumerate() {

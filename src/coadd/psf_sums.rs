@@ -87,7 +87,7 @@ impl MaskedSums {
     pub fn new(meta: &ExposureMeta) -> Self {
         let psf = &meta.psf;
         let reach = reach(psf, center(meta));
-        let r = psf.radius_px();
+        let r = (reach + 1).min(psf.radius_px());
         let side = 2 * (reach + 1) * OVERSAMPLING + 1;
         let tables = (0..psf.n_basis())
             .map(|k| {
@@ -95,7 +95,7 @@ impl MaskedSums {
                 for q in 0..OVERSAMPLING {
                     for p in 0..OVERSAMPLING {
                         let phase = |i: usize| -(i as f64) / OVERSAMPLING as f64;
-                        let stamp = psf.basis_stamp(k, phase(p), phase(q));
+                        let stamp = psf.basis_core(k, phase(p), phase(q), r);
                         for ((j, i), v) in table.slice_mut(s![q..;OVERSAMPLING, p..;OVERSAMPLING]).indexed_iter_mut() {
                             // Table node (j, i) is at the offset of stamp pixel (j, i) - reach - 1 from the centre.
                             let at = |n: usize| (n + r).checked_sub(reach + 1).filter(|&n| n < 2 * r + 1);

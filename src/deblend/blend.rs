@@ -3,7 +3,7 @@
 use super::{SymmetricConfig, SymmetricDeblender, apportion};
 use crate::footprint::{Footprint, HeavyFootprint, Span, SpanSet};
 use crate::geometry::Box2;
-use ndarray::Array2;
+use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
 /// One band of a blend, on the blend's box.
@@ -34,11 +34,59 @@ pub struct Blend {
     pub bands: Vec<BlendBand>,
 }
 
-/// Non-negative templates that say how light is shared: `[peak][band]`, each on the blend's box.
+/// Non-negative light of one peak in one band, on the box that holds it: zero elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    /// Pixels covered, in tract coordinates; empty without light.
+    pub bbox: Box2,
+    /// Light \[nJy\], `[y, x]`.
+    pub light_njy: Array2<f64>,
+}
+
+impl Template {
+    /// No light.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { bbox: Box2::new(0, 0, 0, 0), light_njy: Array2::zeros((0, 0)) }
+    }
+
+    /// Cuts an image over `bbox` to the box of its positive pixels: most of a large blend is none of a peak's business.
+    #[must_use]
+    pub fn trimmed(bbox: &Box2, light_njy: &Array2<f64>) -> Self {
+        let lit = light_njy.indexed_iter().filter(|(_, v)| **v > 0.0);
+        let pixel = |j: usize, i: usize| Box2::new(bbox.x0 + i as i32, bbox.y0 + j as i32, 1, 1);
+        let range = lit.fold(None, |r: Option<[usize; 4]>, ((j, i), _)| {
+            Some(r.map_or([j, j, i, i], |[a, b, c, d]| [a.min(j), b.max(j), c.min(i), d.max(i)]))
+        });
+        match range {
+            None => Self::empty(),
+            Some([j0, j1, i0, i1]) => Self { bbox: pixel(j0, i0).union(&pixel(j1, i1)), light_njy: light_njy.slice(s![j0..=j1, i0..=i1]).to_owned() },
+        }
+    }
+
+    /// Light of a pixel.
+    #[must_use]
+    pub fn at(&self, x: i32, y: i32) -> f64 {
+        self.bbox.index(x, y).map_or(0.0, |p| self.light_njy[p])
+    }
+
+    /// Σ of the product of two templates.
+    #[must_use]
+    pub fn dot(&self, other: &Self) -> f64 {
+        let common = self.bbox.intersect(&other.bbox);
+        if common.is_empty() {
+            return 0.0;
+        }
+        let (a, b) = (self.light_njy.slice(self.bbox.slice_of(&common)), other.light_njy.slice(other.bbox.slice_of(&common)));
+        a.iter().zip(b).map(|(x, y)| x * y).sum()
+    }
+}
+
+/// Non-negative templates that say how light is shared.
 #[derive(Debug, Clone)]
 pub struct Templates {
-    /// Fitted templates, `[peak][band]`, `[y, x]` \[nJy\]; all zero: the peak was dropped.
-    pub by_peak: Vec<Vec<Array2<f64>>>,
+    /// Fitted templates, `[peak][band]`; all empty: the peak was dropped.
+    pub by_peak: Vec<Vec<Template>>,
     /// Peak treated as a point source in all bands.
     pub is_psf: Vec<bool>,
     /// Peak dropped as a duplicate of another (index), in all bands together.
@@ -147,7 +195,7 @@ impl DeblendParent {
             has_light[nearest] = true;
             for (b, band) in blend.bands.iter().enumerate() {
                 for (w, t) in weights.iter_mut().zip(&templates.by_peak) {
-                    *w = t[b][p];
+                    *w = t[b].at(x, y);
                 }
                 apportion(band.image_njy[p], &weights, nearest, &mut shares);
                 for k in 0..n {

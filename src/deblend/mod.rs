@@ -8,5 +8,5 @@ mod symmetric;
 mod tests;
 
 pub use apportion::apportion;
-pub use blend::{Blend, BlendBand, DeblendConfig, DeblendError, DeblendParent, Deblended, Deblender, Templates};
+pub use blend::{Blend, BlendBand, DeblendConfig, DeblendError, DeblendParent, Deblended, Deblender, Template, Templates};
 pub use symmetric::{SymmetricConfig, SymmetricDeblender};

@@ -1,7 +1,8 @@
 //! The baseline deblender: templates symmetric about the peak, as in SDSS, decided for all bands together.
 
 use super::nnls::nnls;
-use super::{Blend, DeblendError, Deblender, Templates};
+use super::{Blend, DeblendError, Deblender, Template, Templates};
+use crate::geometry::Box2;
 use nalgebra::{DMatrix, DVector};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -68,13 +69,7 @@ impl Deblender for SymmetricDeblender {
             is_psf[k] = point_source.is_some();
             let bands = (0..blend.bands.len()).map(|b| match &point_source {
                 Some(fits) => psf_template(blend, &inside, k, b, fits[b]),
-                None => {
-                    let mut t = symmetric_template(blend, &inside, k, b);
-                    if self.config.monotonic {
-                        make_monotonic(&mut t, local(blend, k));
-                    }
-                    t
-                }
+                None => symmetric_template(blend, &inside, k, b, self.config.monotonic),
             });
             by_peak.push(bands.collect::<Vec<_>>());
         }
@@ -100,7 +95,7 @@ impl SymmetricDeblender {
 
     /// Drops templates that in every band are nearly the same as another's: one of each pair, decided for all bands together.
     /// The point source is kept, else the brighter (earlier) peak.
-    fn drop_duplicates(&self, by_peak: &mut [Vec<Array2<f64>>], is_psf: &[bool]) -> Vec<Option<usize>> {
+    fn drop_duplicates(&self, by_peak: &mut [Vec<Template>], is_psf: &[bool]) -> Vec<Option<usize>> {
         let n = by_peak.len();
         let mut merged = vec![None; n];
         for a in 0..n {
@@ -112,23 +107,19 @@ impl SymmetricDeblender {
                     .iter()
                     .zip(&by_peak[b])
                     .filter_map(|(s, t)| {
-                        let norm = (dot(s, s) * dot(t, t)).sqrt();
-                        (norm > 0.0).then(|| dot(s, t) / norm)
+                        let norm = (s.dot(s) * t.dot(t)).sqrt();
+                        (norm > 0.0).then(|| s.dot(t) / norm)
                     })
                     .collect();
                 if !cosines.is_empty() && cosines.iter().all(|&c| c > self.config.duplicate_cosine) {
                     let (keep, lose) = if is_psf[b] && !is_psf[a] { (b, a) } else { (a, b) };
                     merged[lose] = Some(keep);
-                    by_peak[lose].iter_mut().for_each(|t| t.fill(0.0));
+                    by_peak[lose].fill(Template::empty());
                 }
             }
         }
         merged
     }
-}
-
-fn dot(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 /// True on the footprint's pixels, over the blend's box.
@@ -220,42 +211,50 @@ fn psf_fit(blend: &Blend, inside: &Array2<bool>, k: usize, with_shift: bool) -> 
     fit
 }
 
-/// F φ(x - δ) on the footprint, not negative; zero if the band gave no fit.
-fn psf_template(blend: &Blend, inside: &Array2<bool>, k: usize, band: usize, fit: Option<[f64; 3]>) -> Array2<f64> {
-    let mut template = Array2::zeros(blend.bbox.shape());
-    let Some([flux, dx, dy]) = fit.filter(|f| f[0] > 0.0) else { return template };
-    for ((y, x), t) in template.indexed_iter_mut().filter(|(p, _)| inside[*p]) {
-        let (x, y) = (x as i32, y as i32);
+/// F φ(x - δ) on the footprint, not negative; empty if the band gave no fit.
+fn psf_template(blend: &Blend, inside: &Array2<bool>, k: usize, band: usize, fit: Option<[f64; 3]>) -> Template {
+    let Some([flux, dx, dy]) = fit.filter(|f| f[0] > 0.0) else { return Template::empty() };
+    let r = (blend.bands[band].psfs[k].nrows() / 2) as i32;
+    let (px, py) = blend.footprint.peaks[k].at.pixel();
+    let bbox = Box2::new(px - r, py - r, 2 * r + 1, 2 * r + 1).intersect(&blend.bbox);
+    let (x0, y0) = (bbox.x0 - blend.bbox.x0, bbox.y0 - blend.bbox.y0);
+    let light_njy = Array2::from_shape_fn(bbox.shape(), |(j, i)| {
+        let (x, y) = (x0 + i as i32, y0 + j as i32);
+        if !inside[[y as usize, x as usize]] {
+            return 0.0;
+        }
         let mut p = psf_at(blend, k, band, x, y);
         if p > 0.0 && (dx.abs() > 0.0 || dy.abs() > 0.0) {
             p -= dx * (psf_at(blend, k, band, x + 1, y) - psf_at(blend, k, band, x - 1, y)) / 2.0;
             p -= dy * (psf_at(blend, k, band, x, y + 1) - psf_at(blend, k, band, x, y - 1)) / 2.0;
         }
-        *t = flux * p.max(0.0);
-    }
-    template
+        flux * p.max(0.0)
+    });
+    Template::trimmed(&bbox, &light_njy)
 }
 
-/// max(0, min(pixel, its reflection through the peak's pixel)) where both lie in the footprint.
-fn symmetric_template(blend: &Blend, inside: &Array2<bool>, k: usize, band: usize) -> Array2<f64> {
+/// max(0, min(pixel, its reflection through the peak's pixel)) where both lie in the footprint; then, if asked, made monotonic.
+fn symmetric_template(blend: &Blend, inside: &Array2<bool>, k: usize, band: usize, is_monotonic: bool) -> Template {
     let image = &blend.bands[band].image_njy;
     let (px, py) = blend.footprint.peaks[k].pixel;
-    let (cx, cy) = (px - blend.bbox.x0, py - blend.bbox.y0);
-    let mut template = Array2::zeros(blend.bbox.shape());
-    for ((y, x), t) in template.indexed_iter_mut().filter(|(p, _)| inside[*p]) {
-        let (rx, ry) = (2 * cx - x as i32, 2 * cy - y as i32);
-        if let Some(r) = blend.bbox.index(rx + blend.bbox.x0, ry + blend.bbox.y0).filter(|r| inside[*r]) {
-            // NaN pixels compare false and leave zero.
-            let z = f64::from(image[[y, x]]).min(f64::from(image[r]));
-            *t = if z > 0.0 && image[[y, x]].is_finite() && image[r].is_finite() { z } else { 0.0 };
-        }
+    // The box and its reflection share this part.
+    let reach = |p: i32, start: i32, end: i32| (p - start).min(end - 1 - p);
+    let (rx, ry) = (reach(px, blend.bbox.x0, blend.bbox.x1()), reach(py, blend.bbox.y0, blend.bbox.y1()));
+    let bbox = Box2::new(px - rx, py - ry, 2 * rx + 1, 2 * ry + 1);
+    let mut light_njy = Array2::from_shape_fn(bbox.shape(), |(j, i)| {
+        let (x, y) = (bbox.x0 + i as i32, bbox.y0 + j as i32);
+        let (Some(p), Some(q)) = (blend.bbox.index(x, y), blend.bbox.index(2 * px - x, 2 * py - y)) else { return 0.0 };
+        let is_good = inside[p] && inside[q] && image[p].is_finite() && image[q].is_finite();
+        if is_good { f64::from(image[p].min(image[q])).max(0.0) } else { 0.0 }
+    });
+    if is_monotonic {
+        make_monotonic(&mut light_njy, (f64::from(rx), f64::from(ry)));
     }
-    template
+    Template::trimmed(&bbox, &light_njy)
 }
 
 /// Caps every pixel by the (bilinear) value one pixel nearer to the centre, from the centre outwards.
 fn make_monotonic(template: &mut Array2<f64>, (cx, cy): (f64, f64)) {
-    let (cx, cy) = (cx.round(), cy.round());
     let mut order: Vec<(f64, usize, usize)> =
         template.indexed_iter().filter(|(_, v)| **v > 0.0).map(|((y, x), _)| ((x as f64 - cx).hypot(y as f64 - cy), y, x)).collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
@@ -284,31 +283,37 @@ fn make_monotonic(template: &mut Array2<f64>, (cx, cy): (f64, f64)) {
 const MIN_AMPLITUDE: f64 = 0.05;
 
 /// Scales all templates at once by a non-negative weighted least-squares fit to the parent's pixels, band by band.
-fn fit_amplitudes(blend: &Blend, inside: &Array2<bool>, by_peak: &mut [Vec<Array2<f64>>]) {
+fn fit_amplitudes(blend: &Blend, inside: &Array2<bool>, by_peak: &mut [Vec<Template>]) {
     let n = by_peak.len();
     if n < 2 {
         return;
     }
     for (b, band) in blend.bands.iter().enumerate() {
-        let (mut gram, mut rhs) = (DMatrix::<f64>::zeros(n, n), DVector::<f64>::zeros(n));
-        let mut values = vec![(0usize, 0.0); 0];
-        for (p, _) in inside.indexed_iter().filter(|(_, i)| **i) {
-            let (z, v) = (f64::from(band.image_njy[p]), f64::from(band.variance_njy2[p]));
-            if !z.is_finite() || !(v > 0.0 && v.is_finite()) {
-                continue;
+        // 1/V on good pixels of the footprint, 0 elsewhere.
+        let weight = Array2::from_shape_fn(inside.dim(), |p| {
+            let v = f64::from(band.variance_njy2[p]);
+            if inside[p] && band.image_njy[p].is_finite() && v > 0.0 && v.is_finite() { 1.0 / v } else { 0.0 }
+        });
+        let weighted: Vec<Template> = by_peak
+            .iter()
+            .map(|t| {
+                let t = &t[b];
+                let part = if t.bbox.is_empty() { Array2::zeros((0, 0)) } else { weight.slice(blend.bbox.slice_of(&t.bbox)).to_owned() };
+                Template { bbox: t.bbox, light_njy: &t.light_njy * &part }
+            })
+            .collect();
+        let gram = DMatrix::from_fn(n, n, |i, j| weighted[i].dot(&by_peak[j][b]));
+        let rhs = DVector::from_fn(n, |i, _| {
+            let t = &weighted[i];
+            if t.bbox.is_empty() {
+                return 0.0;
             }
-            values.clear();
-            values.extend(by_peak.iter().enumerate().map(|(k, t)| (k, t[b][p])).filter(|(_, t)| *t > 0.0));
-            for &(i, s) in &values {
-                rhs[i] += s * z / v;
-                for &(j, t) in &values {
-                    gram[(i, j)] += s * t / v;
-                }
-            }
-        }
+            let image = band.image_njy.slice(blend.bbox.slice_of(&t.bbox));
+            t.light_njy.iter().zip(image).filter(|(w, _)| **w > 0.0).map(|(w, z)| w * f64::from(*z)).sum()
+        });
         let amplitudes = nnls(&gram, &rhs);
         for (t, &a) in by_peak.iter_mut().zip(amplitudes.iter()) {
-            t[b] *= a.max(MIN_AMPLITUDE);
+            t[b].light_njy *= a.max(MIN_AMPLITUDE);
         }
     }
 }

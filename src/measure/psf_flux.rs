@@ -7,7 +7,7 @@ use ndarray::Array2;
 /// Least share of Σφ² on usable pixels for a flux; below it: NaN.
 const MIN_SHARE: f64 = 0.3;
 /// Below this share the flux is flagged.
-const FLAG_SHARE: f64 = 0.9;
+const FLAG_SHARE: f64 = 0.6;
 
 /// Least-squares amplitude of the coadd's PSF at the centroid: F = Σφz/Σφ², uniform weights.
 ///

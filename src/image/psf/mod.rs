@@ -195,7 +195,14 @@ impl Psf {
     /// sub-pixel offset keeps the same pixels and the same sum.
     #[must_use]
     pub fn basis_stamp(&self, k: usize, dx: f64, dy: f64) -> Array2<f64> {
-        let mut out = Array2::zeros((2 * self.radius_px + 1, 2 * self.radius_px + 1));
+        self.basis_core(k, dx, dy, self.radius_px)
+    }
+
+    /// The central `[2r+1, 2r+1]` pixels of [`Self::basis_stamp`], r = `radius_px` or the whole stamp's, whichever is smaller.
+    #[must_use]
+    pub fn basis_core(&self, k: usize, dx: f64, dy: f64, radius_px: usize) -> Array2<f64> {
+        let side = 2 * radius_px.min(self.radius_px) + 1;
+        let mut out = Array2::zeros((side, side));
         self.basis[k].add_to(out.view_mut(), 1.0, dx, dy);
         out
     }
@@ -205,7 +212,14 @@ impl Psf {
     /// `at` chooses the PSF (position of the source); it does not move it.
     #[must_use]
     pub fn stamp(&self, at: PixelPoint, dx: f64, dy: f64) -> Array2<f64> {
-        let mut out = Array2::zeros((2 * self.radius_px + 1, 2 * self.radius_px + 1));
+        self.core(at, dx, dy, self.radius_px)
+    }
+
+    /// The central `[2r+1, 2r+1]` pixels of [`Self::stamp`], r = `radius_px` or the whole stamp's, whichever is smaller.
+    #[must_use]
+    pub fn core(&self, at: PixelPoint, dx: f64, dy: f64, radius_px: usize) -> Array2<f64> {
+        let side = 2 * radius_px.min(self.radius_px) + 1;
+        let mut out = Array2::zeros((side, side));
         self.with_coefficients(at, |c| {
             for (basis, &c) in self.basis.iter().zip(c).filter(|(_, c)| **c != 0.0) {
                 basis.add_to(out.view_mut(), c, dx, dy);
@@ -340,6 +354,8 @@ mod tests {
                 from_basis.scaled_add(*c, &psf.basis_stamp(k, 0.1, -0.2));
             }
             let direct = psf.stamp(at, 0.1, -0.2);
+            let r = psf.radius_px();
+            assert_eq!(psf.core(at, 0.1, -0.2, 5), direct.slice(ndarray::s![r - 5..=r + 5, r - 5..=r + 5]));
             assert!(from_basis.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-15), "{name}");
         }
     }

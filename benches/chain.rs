@@ -1,0 +1,138 @@
+//! Speed of the chain's kernels on one core: warp and likelihood maps per pixel, detection, deblending per blend.
+//!
+//! `make bench`; throughput is elements per second: tract pixels, or blends.
+
+#![allow(missing_docs)]
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fathom::background::{BackgroundMesh, BackgroundVariance, VisitProduct};
+use fathom::catalog::Table;
+use fathom::coadd::{CoaddConfig, MakeCoadd};
+use fathom::deblend::{Blend, BlendBand, DeblendConfig, DeblendParent};
+use fathom::detect::{DetectConfig, DetectLayers, LikelihoodMaps};
+use fathom::footprint::{Footprint, Peak, Span, SpanSet};
+use fathom::geometry::{Box2, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
+use fathom::image::psf::PsfModel;
+use fathom::image::{ApCorrMap, Chebyshev2, Exposure, ExposureId, ExposureMeta, PhotoCalib, PixelCounts, Psf};
+use fathom::random::keyed_rng;
+use ndarray::Array2;
+use rand_distr::{Distribution, Normal};
+
+const SIDE: i32 = 512;
+
+/// A noisy exposure of 800 x 800 pixels, rotated, 0.9" seeing, 0.5 % of its pixels bad.
+fn exposure() -> Exposure {
+    let s = 0.2 / 3600.0;
+    let (sin, cos) = 0.2f64.sin_cos();
+    let wcs = Wcs::tan(SkyPoint::from_degrees(150.1, 2.2), PixelPoint::new(399.5, 399.5), [[-s * cos, s * sin], [s * sin, s * cos]]).unwrap();
+    let psf = Psf::new(PsfModel::Moffat { fwhm_px: 4.5, beta: 3.5, e1: 0.02, e2: 0.01, radius_px: 27, pixel_integrated: false }).unwrap();
+    let meta = ExposureMeta {
+        id: ExposureId("bench".into()),
+        band: "r".into(),
+        mjd: 60000.0,
+        exposure_time_s: 60.0,
+        shape: (800, 800),
+        psf,
+        wcs,
+        photo_calib: PhotoCalib::uniform(2.0),
+        ap_corr: ApCorrMap::default(),
+        gain_e_per_adu: 1.5,
+        read_noise_e: 6.0,
+        saturation_adu: f64::INFINITY,
+        known_sky_adu: None,
+    };
+    let mut rng = keyed_rng(1, "bench", 0, 0);
+    let normal = Normal::new(0.0, 10.0).unwrap();
+    let image = Array2::from_shape_fn((800, 800), |_| normal.sample(&mut rng) as f32);
+    let mask = Array2::from_shape_fn((800, 800), |(y, x)| u32::from((y * 7919 + x * 104_729) % 200 == 0));
+    let mut exposure = Exposure::new(meta, image, Array2::from_elem((800, 800), 100.0), mask).unwrap();
+    exposure.sanitize();
+    exposure
+}
+
+fn visit(e: &Exposure) -> VisitProduct {
+    VisitProduct {
+        id: e.meta.id.clone(),
+        background: BackgroundMesh::constant(e.bbox, 0.0),
+        background_variance: BackgroundVariance { model_adu2: Chebyshev2::constant(e.bbox, 100.0) },
+        ap_corr: ApCorrMap::default(),
+        stars: Table::new(),
+        counts: PixelCounts::default(),
+    }
+}
+
+fn coadd(c: &mut Criterion) {
+    let tract = Tract::new(&SkyMapConfig { tract_cells: [8, 8], patches: [1, 1], ..SkyMapConfig::default() }).unwrap();
+    let (e, stage) = (exposure(), MakeCoadd::new(CoaddConfig::default()).unwrap());
+    let (v, patch) = (visit(&e), tract.patches()[0]);
+    let mut group = c.benchmark_group("coadd");
+    group.throughput(Throughput::Elements((SIDE * SIDE) as u64)).sample_size(10);
+    let start = || stage.start(&tract, &patch, "r", &[(&e.meta, &v)]).unwrap();
+    group.bench_function("warp and direct stack", |b| b.iter_batched(start, |mut s| s.add_warp(0, &e, &v), criterion::BatchSize::LargeInput));
+    group.bench_function("likelihood maps", |b| b.iter_batched(start, |mut s| s.add_maps(&e, &v), criterion::BatchSize::LargeInput));
+    group.finish();
+}
+
+fn detect(c: &mut Criterion) {
+    let bands = ["g", "r", "i"].map(String::from);
+    let inner = Box2::new(0, 0, SIDE, SIDE);
+    let bbox = inner.grown(DetectLayers::MARGIN_PX);
+    let maps: Vec<_> = bands
+        .iter()
+        .enumerate()
+        .map(|(k, band)| {
+            let mut rng = keyed_rng(2, "bench", k as u64, 0);
+            let normal = Normal::new(0.0, 1.0).unwrap();
+            let psi = Array2::from_shape_fn(bbox.shape(), |_| normal.sample(&mut rng) as f32);
+            LikelihoodMaps { band: band.clone(), bbox, psi, phi: Array2::from_elem(bbox.shape(), 1.0) }
+        })
+        .collect();
+    let stage = DetectLayers::new(&DetectConfig::default(), &bands).unwrap();
+    let mut group = c.benchmark_group("detect");
+    group.throughput(Throughput::Elements((SIDE * SIDE) as u64)).sample_size(10);
+    group.bench_function("four layers of three bands", |b| b.iter(|| stage.run(&maps, &inner)));
+    group.finish();
+}
+
+/// Three overlapping Gaussians in three bands on 60 x 50 pixels.
+fn blend() -> Blend {
+    let bbox = Box2::new(0, 0, 60, 50);
+    let sources = [(20.0, 25.0, 3000.0, 2.0), (29.0, 27.0, 1500.0, 3.0), (40.0, 22.0, 800.0, 2.0)];
+    let gaussian = |x: f64, y: f64, s: f64| (-(x * x + y * y) / (2.0 * s * s)).exp() / (std::f64::consts::TAU * s * s);
+    let peak = |s: &(f64, f64, f64, f64)| {
+        let at = PixelPoint::new(s.0, s.1);
+        Peak { pixel: at.pixel(), at, significance: s.2, layer: 0, seen_in: 1, flux_njy: vec![], flux_err_njy: vec![] }
+    };
+    let stamp = Array2::from_shape_fn((41, 41), |(j, i)| gaussian(i as f64 - 20.0, j as f64 - 20.0, 2.0));
+    let bands = ["g", "r", "i"].iter().enumerate().map(|(b, name)| {
+        let mut rng = keyed_rng(3, "bench", b as u64, 0);
+        let normal = Normal::new(0.0, 1.0).unwrap();
+        let image_njy = Array2::from_shape_fn(bbox.shape(), |(j, i)| {
+            let light: f64 = sources.iter().map(|s| s.2 * gaussian(i as f64 - s.0, j as f64 - s.1, s.3)).sum();
+            (light + normal.sample(&mut rng)) as f32
+        });
+        let (variance_njy2, mask) = (Array2::from_elem(bbox.shape(), 1.0), Array2::zeros(bbox.shape()));
+        BlendBand { band: (*name).into(), image_njy, variance_njy2, mask, psfs: vec![stamp.clone(); 3], fwhm_px: 4.7 }
+    });
+    let spans = SpanSet::from_spans((0..50).map(|y| Span { y, x0: 0, x1: 59 }).collect());
+    Blend { footprint: Footprint { spans, peaks: sources.iter().map(peak).collect() }, bbox, bands: bands.collect() }
+}
+
+fn deblend(c: &mut Criterion) {
+    let (stage, blend) = (DeblendParent::new(&DeblendConfig::default()).unwrap(), blend());
+    let mut group = c.benchmark_group("deblend");
+    group.throughput(Throughput::Elements(1)).sample_size(20);
+    group.bench_function("symmetric, three peaks in three bands", |b| b.iter(|| stage.run(&blend).unwrap()));
+    group.finish();
+}
+
+/// One core: throughput per core is what a plan needs.
+fn one_thread(c: &mut Criterion) {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
+    coadd(c);
+    detect(c);
+    deblend(c);
+}
+
+criterion_group!(benches, one_thread);
+criterion_main!(benches);
