@@ -87,14 +87,21 @@ pub fn fathom(ranks: usize, arguments: &[&str]) -> Outcome {
 
 /// The same, with environment variables.
 pub fn fathom_with(ranks: usize, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
-    let mut command = Command::new(LAUNCH);
+    let mut command = bare(LAUNCH);
     command.arg(ranks.to_string()).arg(FATHOM).args(arguments).envs(variables.iter().copied());
     wait(command)
 }
 
+/// A command without what this process's environment says to fathom.
+fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("FATHOM_DATA").env_remove("FATHOM_FAULT");
+    command
+}
+
 /// `fathom ARGUMENTS` without a launcher.
 pub fn solo(arguments: &[&str]) -> Outcome {
-    let mut command = Command::new(FATHOM);
+    let mut command = bare(FATHOM);
     command.args(arguments);
     wait(command)
 }
@@ -102,9 +109,6 @@ pub fn solo(arguments: &[&str]) -> Outcome {
 /// Any command, in its turn.
 pub fn wait(mut command: Command) -> Outcome {
     let _turn = turn();
-    for variable in ["FATHOM_DATA", "RUST_BACKTRACE"] {
-        command.env_remove(variable);
-    }
     let start = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());

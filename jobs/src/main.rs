@@ -21,6 +21,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
+    // A file that may grow no further is then an error of the write, with a message, and not the end of the process.
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let matches = command_line().get_matches();
     let (name, arguments) = matches.subcommand().expect("clap demands a command");
     let phase = PHASES.into_iter().find(|p| p.name() == name);

@@ -161,11 +161,11 @@ impl Run {
         let mut skipped = Vec::new();
         for (arm, a) in self.arms.iter().enumerate() {
             for e in &self.exposures {
-                for p in [self.exposure_path(arm, &e.name), self.visit_path(arm, &e.name)] {
-                    if let Ok(text) = std::fs::read_to_string(skip_marker(&self.path(p))) {
-                        let why = text.split_once('\n').map_or("", |(_, why)| why).trim();
-                        skipped.push((format!("{}/{}", a.name, e.name), why.to_owned()));
-                    }
+                // Skipped once, though what follows is skipped too: the first reason counts.
+                let markers = [self.exposure_path(arm, &e.name), self.visit_path(arm, &e.name)].map(|p| skip_marker(&self.path(p)));
+                if let Some(text) = markers.iter().find_map(|p| std::fs::read_to_string(p).ok()) {
+                    let why = text.split_once('\n').map_or("", |(_, why)| why).trim();
+                    skipped.push((format!("{}/{}", a.name, e.name), why.to_owned()));
                 }
             }
         }

@@ -73,7 +73,7 @@ fn summary(run: &Run, seconds: f64, peak_mb: &[f64], cpu_s: &[f64]) -> Result<()
     }
     let skipped = run.skipped();
     if !skipped.is_empty() {
-        println!("{} exposures were skipped; the report lists them", skipped.len());
+        println!("skipped exposures, listed in the report: {}", skipped.len());
     }
     let most = peak_mb.iter().copied().fold(0.0, f64::max);
     println!("{seconds:.0} s, {:.0} CPU-s, at most {most:.0} MB a rank", cpu_s.iter().sum::<f64>());
