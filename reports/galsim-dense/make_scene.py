@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """A dense scene of isolated stars, made by GalSim: an independent check of fluxes and their errors.
 
-Usage: make_scene.py OUT_FOLDER        (needs galsim, astropy, h5py, numpy; about two minutes)
+Usage: make_scene.py OUT_FOLDER        (needs galsim, astropy, numpy; about two minutes)
 
-Writes the same file layout as the small GalSim scene (jobs/layouts/galsim_gri_4epoch.toml reads both):
-exposures/<band>_<nn>.{sci,var,mask,psf}.fits[.gz] and truth.h5. Stars stand on a jittered grid, 10 arcsec apart;
+Writes the same file layout as the small GalSim scene (layout.toml beside this script reads it):
+exposures/<band>_<nn>.{sci,var,mask,psf}.fits[.gz] and truth.fits. Stars stand on a jittered grid, 10 arcsec apart;
 their S/N on all exposures of a band (matched filter, background noise only) is log-uniform in 20..300, drawn
 independently per band. Nothing of fathom is used.
 """
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import galsim
-import h5py
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 
 OUT = Path(sys.argv[1])
 RNG = np.random.default_rng(20240611)
@@ -98,15 +98,13 @@ def main():
         fits.PrimaryHDU(e["stamp"]).writeto(f"{stem}.psf.fits", overwrite=True)
         print(e["name"], flush=True)
     zeros = np.zeros(len(stars))
-    with h5py.File(OUT / "truth.h5", "w") as file:
-        t = file.create_group("truth")
-        t["id"] = np.arange(len(stars))
-        t["ra"], t["dec"] = [s.ra.deg for s in stars], [s.dec.deg for s in stars]
-        t["type"] = np.ones(len(stars), int)
-        for name in ("hlr", "e1", "e2", "sersic_n"):
-            t[name] = zeros
-        for b in BANDS:
-            t[f"flux_{b}"], t[f"snr_{b}"] = flux[b], snr[b]
+    t = Table({"id": np.arange(len(stars)), "ra": [s.ra.deg for s in stars], "dec": [s.dec.deg for s in stars]})
+    t["type"] = np.ones(len(stars), int)
+    for name in ("hlr", "e1", "e2", "sersic_n"):
+        t[name] = zeros
+    for b in BANDS:
+        t[f"flux_{b}"], t[f"snr_{b}"] = flux[b], snr[b]
+    t.write(OUT / "truth.fits", overwrite=True)
 
 
 main()

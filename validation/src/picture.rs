@@ -77,7 +77,9 @@ fn render(images: &[BandImage], input: &ReportInput) -> Option<Canvas> {
     let (sky, sigma) = (median(&intensity), mad_std(&intensity).max(f64::MIN_POSITIVE));
     let mut bright: Vec<f64> = intensity.clone();
     bright.sort_by(f64::total_cmp);
-    let top = bright.get(bright.len().saturating_sub(1 + bright.len() / 1000)).map_or(0.0, |v| v - sky).max(30.0 * sigma);
+    let top = bright.get(bright.len().saturating_sub(1 + bright.len() / 1000)).map_or(0.0, |v| v - sky);
+    // A few bright stars must not dim the faint ones that the marks are about.
+    let top = top.clamp(30.0 * sigma, 80.0 * sigma);
     // Balance: what is bright is on average white.
     let balance = |channel: &Array2<f32>| {
         let sums = red.indexed_iter().fold((0.0, 0.0), |sum, (at, r)| {
@@ -90,7 +92,7 @@ fn render(images: &[BandImage], input: &ReportInput) -> Option<Canvas> {
     let longest = ny.max(nx);
     let (bin, zoom) = if longest > LONGEST * 5 / 4 { (longest.div_ceil(LONGEST), 1) } else { (1, (LONGEST / longest).max(1)) };
     let (width, height) = (nx / bin * zoom, ny / bin * zoom);
-    let stretch = |v: f64| (v / (4.0 * sigma)).asinh();
+    let stretch = |v: f64| (v / (2.0 * sigma)).asinh();
     // A black sky hides the noise; a pedestal of one sigma shows it.
     let pedestal = sigma;
     let mut rgb = vec![0u8; 3 * width * height];
