@@ -165,6 +165,7 @@ impl Config {
             bail!("run.realisations is {}; expected 1 for mode \"import\"", self.run.realisations);
         }
         let tract = Tract::new(&self.sky_map)?;
+        self.sky.check()?;
         CharacterizeVisit::new(self.visit.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
         DetectLayers::new(&self.detect, bands)?;
