@@ -24,7 +24,8 @@ const SIDE: i32 = 512;
 fn exposure() -> Exposure {
     let s = 0.2 / 3600.0;
     let (sin, cos) = 0.2f64.sin_cos();
-    let wcs = Wcs::tan(SkyPoint::from_degrees(150.1, 2.2), PixelPoint::new(399.5, 399.5), [[-s * cos, s * sin], [s * sin, s * cos]]).unwrap();
+    let wcs =
+        Wcs::tan(SkyPoint::from_degrees(150.1, 2.2), PixelPoint::new(399.5, 399.5), [[-s * cos, s * sin], [s * sin, s * cos]]).unwrap();
     let psf = Psf::new(PsfModel::Moffat { fwhm_px: 4.5, beta: 3.5, e1: 0.02, e2: 0.01, radius_px: 27, pixel_integrated: false }).unwrap();
     let meta = ExposureMeta {
         id: ExposureId("bench".into()),
@@ -68,7 +69,9 @@ fn coadd(c: &mut Criterion) {
     let mut group = c.benchmark_group("coadd");
     group.throughput(Throughput::Elements((SIDE * SIDE) as u64)).sample_size(10);
     let start = || stage.start(&tract, &patch, "r", &[(&e.meta, &v)]).unwrap();
-    group.bench_function("warp and direct stack", |b| b.iter_batched(start, |mut s| s.add_warp(0, &e, &v), criterion::BatchSize::LargeInput));
+    group.bench_function("warp and direct stack", |b| {
+        b.iter_batched(start, |mut s| s.add_warp(0, &e, &v), criterion::BatchSize::LargeInput)
+    });
     group.bench_function("likelihood maps", |b| b.iter_batched(start, |mut s| s.add_maps(&e, &v), criterion::BatchSize::LargeInput));
     group.finish();
 }

@@ -60,7 +60,9 @@ impl Template {
         });
         match range {
             None => Self::empty(),
-            Some([j0, j1, i0, i1]) => Self { bbox: pixel(j0, i0).union(&pixel(j1, i1)), light_njy: light_njy.slice(s![j0..=j1, i0..=i1]).to_owned() },
+            Some([j0, j1, i0, i1]) => {
+                Self { bbox: pixel(j0, i0).union(&pixel(j1, i1)), light_njy: light_njy.slice(s![j0..=j1, i0..=i1]).to_owned() }
+            }
         }
     }
 
