@@ -118,7 +118,7 @@ fn measure_star(exposure: &Exposure, residual: ArrayView2<f32>, c: Candidate, fw
     let (ratio_minus_1, ratio_err) = contrast(&outer);
     // A galaxy has less light in its core than the PSF. 3 %: PSF models are not better than that at their worst.
     let is_unresolved = flux > 0.0 && excess.abs() < 0.03 + 4.0 * excess_err;
-    is_unresolved.then(|| StarFluxes {
+    is_unresolved.then_some(StarFluxes {
         x: c.x as f64 + dx,
         y: c.y as f64 + dy,
         calibration: flux * (1.0 + ratio_minus_1),

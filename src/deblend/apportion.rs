@@ -40,6 +40,8 @@ fn unit_in_the_last_place(v: f32) -> f64 {
 }
 
 #[cfg(test)]
+// Exact sums are the point.
+#[allow(clippy::float_cmp)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

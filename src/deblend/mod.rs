@@ -4,7 +4,9 @@ mod apportion;
 mod blend;
 mod nnls;
 mod symmetric;
+// Exact sums are the point.
 #[cfg(test)]
+#[allow(clippy::float_cmp)]
 mod tests;
 
 pub use apportion::apportion;

@@ -64,9 +64,9 @@ impl Deblender for SymmetricDeblender {
         let inside = inside_mask(blend);
         let mut by_peak = Vec::with_capacity(n_peaks);
         let mut is_psf = vec![false; n_peaks];
-        for k in 0..n_peaks {
+        for (k, is_psf) in is_psf.iter_mut().enumerate() {
             let point_source = self.point_source(blend, &inside, k);
-            is_psf[k] = point_source.is_some();
+            *is_psf = point_source.is_some();
             let bands = (0..blend.bands.len()).map(|b| match &point_source {
                 Some(fits) => psf_template(blend, &inside, k, b, fits[b]),
                 None => symmetric_template(blend, &inside, k, b, self.config.monotonic),
@@ -169,7 +169,8 @@ fn psf_fit(blend: &Blend, inside: &Array2<bool>, k: usize, with_shift: bool) -> 
                 let (dx, dy) = (f64::from(x) - cx, f64::from(y) - cy);
                 let ramp = ((r1 - dx.hypot(dy)) / (r1 - r0)).clamp(0.0, 1.0);
                 let (z, v) = (f64::from(band.image_njy[p]), f64::from(band.variance_njy2[p]));
-                if ramp <= 0.0 || !inside[p] || !z.is_finite() || !(v > 0.0 && v.is_finite()) {
+                let is_good = ramp > 0.0 && inside[p] && z.is_finite() && v > 0.0 && v.is_finite();
+                if !is_good {
                     continue;
                 }
                 let mut row = vec![psf_at(blend, k, b, x, y), 1.0, dx, dy];

@@ -85,7 +85,7 @@ impl Wcs {
         let (projection, distortion) = kind(cards)?;
         for (key, expected) in [("LONPOLE", 180.0), ("CROTA2", 0.0)] {
             if let Some(found) = optional(cards, key)?
-                && found != expected
+                && (found - expected).abs() > 1e-9
             {
                 return Err(wrong(key, &found.to_string(), &format!("{expected} (no other is supported)")));
             }
@@ -215,7 +215,8 @@ fn invert(m: [[f64; 2]; 2]) -> Result<[[f64; 2]; 2], WcsError> {
     let determinant = m[0][0] * m[1][1] - m[0][1] * m[1][0];
     let scale = m.iter().flatten().fold(0.0f64, |s, v| s.max(v.abs()));
     // Columns within 1e-6 of parallel make no usable pixel grid, whatever the scale.
-    if !(determinant.abs() > 1e-6 * scale * scale) {
+    let is_regular = determinant.abs() > 1e-6 * scale * scale;
+    if !is_regular {
         return Err(WcsError::Singular { determinant });
     }
     Ok([[m[1][1] / determinant, -m[0][1] / determinant], [-m[1][0] / determinant, m[0][0] / determinant]])

@@ -28,7 +28,8 @@ impl Moffat {
             return Err(wrong("beta", beta, "a number in 1.1..=100"));
         }
         let e_sq = e1 * e1 + e2 * e2;
-        if !(e_sq < 0.81) {
+        let is_ellipse = e_sq < 0.81;
+        if !is_ellipse {
             return Err(wrong("e1, e2", format!("{e1}, {e2}"), "a reduced shear below 0.9"));
         }
         // FWHM = 2 α √(2^(1/β) - 1), Moffat 1969; the shear keeps the area.
