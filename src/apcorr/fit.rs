@@ -2,8 +2,6 @@
 
 use crate::geometry::{Box2, PixelPoint};
 use crate::image::{ApCorr, Chebyshev2};
-use nalgebra::{DMatrix, DVector};
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// Settings: section `[visit.ap_corr]`.
@@ -94,33 +92,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn fit(stars: &[StarFluxes], bbox: Box2, order: usize) -> Option<Chebyshev2> {
-    let terms: Vec<(usize, usize)> = (0..=order).flat_map(|j| (0..=order - j).map(move |i| (j, i))).collect();
-    let basis: Vec<Chebyshev2> = terms
-        .iter()
-        .map(|&(j, i)| {
-            let mut c = Array2::zeros((order + 1, order + 1));
-            c[[j, i]] = 1.0;
-            Chebyshev2 { bbox, coefficients_yx: c }
-        })
-        .collect();
-    let n = terms.len();
-    let (mut normal, mut rhs) = (DMatrix::zeros(n, n), DVector::zeros(n));
-    for s in stars {
-        let weight = s.ratio_err.powi(-2);
-        let values: Vec<f64> = basis.iter().map(|b| b.at(PixelPoint::new(s.x, s.y))).collect();
-        for a in 0..n {
-            rhs[a] += weight * values[a] * s.calibration / s.algorithm;
-            for b in 0..n {
-                normal[(a, b)] += weight * values[a] * values[b];
-            }
-        }
-    }
-    let solution = normal.cholesky()?.solve(&rhs);
-    let mut coefficients_yx = Array2::zeros((order + 1, order + 1));
-    for (&(j, i), &c) in terms.iter().zip(solution.iter()) {
-        coefficients_yx[[j, i]] = c;
-    }
-    Some(Chebyshev2 { bbox, coefficients_yx })
+    let sample = |s: &StarFluxes| (PixelPoint::new(s.x, s.y), s.calibration / s.algorithm, s.ratio_err.powi(-2));
+    Chebyshev2::fit(bbox, &stars.iter().map(sample).collect::<Vec<_>>(), order)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub fn measure_stars(exposure: &Exposure, residual: ArrayView2<f32>, pixel_sigma
     let radius_px = config.calibration_radius_arcsec / meta.wcs.pixel_area_arcsec2(center).sqrt();
     let (filtered, gain) = gaussian_filter(residual, fwhm_px / 2.354_82);
     let candidates = local_maxima(filtered.view(), 5.0 * pixel_sigma * gain);
-    let margin = (radius_px.ceil() as usize + 2).max(meta.psf.radius_px());
+    let margin = stamp_radius_px(radius_px, fwhm_px);
     let mut stars = Vec::new();
     for c in candidates.iter().filter(|c| c.snr >= config.min_snr * pixel_sigma * gain) {
         let inside = c.x >= margin && c.y >= margin && c.x + margin < nx && c.y + margin < ny;
@@ -67,22 +67,28 @@ fn local_maxima(image: ArrayView2<f32>, threshold: f64) -> Vec<Candidate> {
     found
 }
 
+/// Half-width of the window in which a star is measured \[pixel\]: its pixels must all be usable, so it is no larger than needed.
+fn stamp_radius_px(radius_px: f64, fwhm_px: f64) -> usize {
+    (radius_px.ceil() as usize + 2).max((1.5 * fwhm_px).ceil() as usize)
+}
+
 /// PSF and calibration flux of one star; `None` if a pixel is unusable or the profile is not the PSF's.
 fn measure_star(exposure: &Exposure, residual: ArrayView2<f32>, c: Candidate, fwhm_px: f64, radius_px: f64) -> Option<StarFluxes> {
     let psf = &exposure.meta.psf;
-    let r = (radius_px.ceil() as usize + 2).max(psf.radius_px());
+    let r = stamp_radius_px(radius_px, fwhm_px);
     let part = s![c.y - r..=c.y + r, c.x - r..=c.x + r];
     if exposure.mask.slice(part).iter().any(|m| m & MaskPlane::UNUSABLE != 0) {
         return None;
     }
     let data = residual.slice(part).mapv(f64::from);
     let variance = exposure.variance.slice(part).mapv(f64::from);
-    let pad = r - psf.radius_px();
+    let core = r.min(psf.radius_px());
+    let pad = r - core;
     let draw = |dx: f64, dy: f64| {
         let at = PixelPoint::new(c.x as f64 + dx, c.y as f64 + dy);
         let mut out = Array2::zeros(data.dim());
-        let side = 2 * psf.radius_px() + 1;
-        out.slice_mut(s![pad..pad + side, pad..pad + side]).assign(&psf.stamp(at, dx, dy));
+        let side = 2 * core + 1;
+        out.slice_mut(s![pad..pad + side, pad..pad + side]).assign(&psf.core(at, dx, dy, core));
         out
     };
     let (mut dx, mut dy) = (0.0, 0.0);

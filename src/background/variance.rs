@@ -2,8 +2,7 @@
 
 use crate::geometry::{Box2, PixelPoint};
 use crate::image::Chebyshev2;
-use nalgebra::{DMatrix, DVector};
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 /// Smooth model of the variance of source-free pixels (sky and read noise) \[ADU²\].
@@ -54,33 +53,7 @@ impl BackgroundVariance {
 
 /// Weighted least squares over (position, mean, number of pixels); `None` if singular or not positive on the exposure.
 fn fit_blocks(blocks: &[(PixelPoint, f64, f64)], bbox: Box2, order: usize) -> Option<BackgroundVariance> {
-    let terms: Vec<(usize, usize)> = (0..=order).flat_map(|j| (0..=order - j).map(move |i| (j, i))).collect();
-    let unit = |j: usize, i: usize| {
-        let mut c = Array2::zeros((order + 1, order + 1));
-        c[[j, i]] = 1.0;
-        Chebyshev2 { bbox, coefficients_yx: c }
-    };
-    let basis: Vec<_> = terms.iter().map(|&(j, i)| unit(j, i)).collect();
-    let n = terms.len();
-    if blocks.len() < n {
-        return None;
-    }
-    let (mut normal, mut rhs) = (DMatrix::zeros(n, n), DVector::zeros(n));
-    for &(at, mean, weight) in blocks {
-        let values: Vec<f64> = basis.iter().map(|b| b.at(at)).collect();
-        for a in 0..n {
-            rhs[a] += weight * values[a] * mean;
-            for b in 0..n {
-                normal[(a, b)] += weight * values[a] * values[b];
-            }
-        }
-    }
-    let solution = normal.cholesky()?.solve(&rhs);
-    let mut coefficients_yx = Array2::zeros((order + 1, order + 1));
-    for (&(j, i), &c) in terms.iter().zip(solution.iter()) {
-        coefficients_yx[[j, i]] = c;
-    }
-    let model_adu2 = Chebyshev2 { bbox, coefficients_yx };
+    let model_adu2 = Chebyshev2::fit(bbox, blocks, order)?;
     // Sampling the box finely enough for a low order; the least of it must not come near zero.
     let mean = blocks.iter().map(|b| b.1 * b.2).sum::<f64>() / blocks.iter().map(|b| b.2).sum::<f64>();
     let along = |k: i32, start: i32, n: i32| f64::from(start) + f64::from(k) / 8.0 * f64::from(n - 1);
@@ -94,6 +67,7 @@ fn fit_blocks(blocks: &[(PixelPoint, f64, f64)], bbox: Box2, order: usize) -> Op
 mod tests {
     use super::*;
     use approx::assert_abs_diff_eq;
+    use ndarray::Array2;
 
     #[test]
     fn a_plane_is_found_and_masked_pixels_do_not_count() {

@@ -1,6 +1,7 @@
 //! Two-dimensional Chebyshev polynomials over a box of pixels.
 
 use crate::geometry::{Box2, PixelPoint};
+use nalgebra::{DMatrix, DVector};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,39 @@ impl Chebyshev2 {
     #[must_use]
     pub fn constant(bbox: Box2, value: f64) -> Self {
         Self { bbox, coefficients_yx: Array2::from_elem((1, 1), value) }
+    }
+
+    /// Weighted least squares over samples (position, value, weight), total order `order` (i + j ≤ order); `None` if they do not
+    /// determine it.
+    #[must_use]
+    pub fn fit(bbox: Box2, samples: &[(PixelPoint, f64, f64)], order: usize) -> Option<Self> {
+        let terms: Vec<(usize, usize)> = (0..=order).flat_map(|j| (0..=order - j).map(move |i| (j, i))).collect();
+        let unit = |&(j, i): &(usize, usize)| {
+            let mut coefficients_yx = Array2::zeros((order + 1, order + 1));
+            coefficients_yx[[j, i]] = 1.0;
+            Self { bbox, coefficients_yx }
+        };
+        let basis: Vec<Self> = terms.iter().map(unit).collect();
+        let n = terms.len();
+        if samples.len() < n {
+            return None;
+        }
+        let (mut normal, mut rhs) = (DMatrix::<f64>::zeros(n, n), DVector::<f64>::zeros(n));
+        for &(position, value, weight) in samples {
+            let terms: Vec<f64> = basis.iter().map(|b| b.at(position)).collect();
+            for a in 0..n {
+                rhs[a] += weight * terms[a] * value;
+                for b in 0..n {
+                    normal[(a, b)] += weight * terms[a] * terms[b];
+                }
+            }
+        }
+        let solution = normal.cholesky()?.solve(&rhs);
+        let mut coefficients_yx = Array2::zeros((order + 1, order + 1));
+        for (&(j, i), &c) in terms.iter().zip(solution.iter()) {
+            coefficients_yx[[j, i]] = c;
+        }
+        Some(Self { bbox, coefficients_yx })
     }
 
     /// Value at a position.
