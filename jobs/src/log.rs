@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -44,9 +44,14 @@ pub fn start(verbosity: u8) {
     tracing_subscriber::registry().with(to_stderr).with(to_file).init();
 }
 
-/// From now on also into `<folder>/rank_<n>.jsonl`.
+/// The log of a rank in the log folder.
+pub fn file_of(folder: &Path, rank: usize) -> PathBuf {
+    folder.join(format!("rank_{rank:04}.jsonl"))
+}
+
+/// From now on also into the rank's file in `folder`.
 pub fn to_folder(folder: &Path, rank: usize) -> Result<()> {
-    let path = folder.join(format!("rank_{rank:04}.jsonl"));
+    let path = file_of(folder, rank);
     std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     let file = File::options().create(true).append(true).open(&path).with_context(|| format!("{}", path.display()))?;
     let _ = FILE.set(Mutex::new(file));

@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod last_words;
 mod log;
 mod phase;
 mod product_key;

@@ -37,7 +37,7 @@ pub fn prepare(run: &Run, world: &World, command: &str) -> Result<Lock> {
         }
     }
     remove_temporary(folder).with_context(context)?;
-    let _ = fs::remove_file(crate::schedule::first_failure(folder));
+    let _ = fs::remove_file(crate::last_words::claim_file(folder));
     fathom::format::product::write_text(&folder.join("config.toml"), &run.config.to_toml())?;
     let provenance = serde_json::to_string_pretty(&provenance(run, world, command))?;
     fathom::format::product::write_text(&folder.join("provenance.json"), &provenance)?;

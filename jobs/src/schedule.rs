@@ -5,8 +5,7 @@ use crate::run::Run;
 use crate::world::World;
 use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::fs::File;
-use std::io::{ErrorKind, IsTerminal};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -59,7 +58,7 @@ pub fn run_phase(world: &World, run: &Run, phase: &dyn Phase) -> Result<PhaseTim
             // For `fathom status`; where even this cannot be written, the message itself must do.
             let _ = fathom::format::product::write_text(&note, &message);
             // Where ranks fail together, the first speaks for all and ends them.
-            if File::create_new(first_failure(&run.folder)).is_err_and(|e| e.kind() == ErrorKind::AlreadyExists) {
+            if !crate::last_words::claim() {
                 std::thread::sleep(Duration::from_secs(4));
             }
             return Err(message);
@@ -73,11 +72,6 @@ pub fn run_phase(world: &World, run: &Run, phase: &dyn Phase) -> Result<PhaseTim
     progress.finish(seconds);
     set_current(String::new());
     Ok(PhaseTiming { phase: phase.name().to_owned(), n_tasks: tasks.len(), n_done_before, seconds })
-}
-
-/// Made by the rank that fails first; a new job removes it.
-pub fn first_failure(folder: &Path) -> PathBuf {
-    folder.join("failed").join("first")
 }
 
 /// Where the message of a failed task is kept until the task is done.

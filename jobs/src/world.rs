@@ -67,6 +67,20 @@ impl World {
         }
     }
 
+    /// Rank and process id of every rank on this machine, in the order of the ranks.
+    pub fn local_processes(&self) -> Vec<(usize, i32)> {
+        let mine = [self.rank() as i32, std::process::id() as i32];
+        match self {
+            Self::Solo => vec![(0, mine[1])],
+            Self::Mpi { comm, .. } => {
+                let local = comm.split_shared(comm.rank());
+                let mut all = vec![0i32; 2 * local.size() as usize];
+                local.all_gather_into(&mine[..], &mut all[..]);
+                all.chunks_exact(2).map(|p| (p[0] as usize, p[1])).collect()
+            }
+        }
+    }
+
     /// Waits for all ranks, asleep: an idle rank takes no CPU from its neighbours' threads.
     pub fn barrier(&self) {
         if let Self::Mpi { comm, .. } = self {
@@ -234,6 +248,8 @@ impl World {
 
     /// Says why, and ends all ranks.
     pub fn abort(&self, message: &str, status: i32) -> ! {
+        // The ranks that this ends must not speak too.
+        crate::last_words::claim();
         let _ = writeln!(std::io::stderr(), "fathom: {message}");
         match self {
             Self::Solo => std::process::exit(status),
@@ -265,6 +281,7 @@ fn install_abort_hook() {
             if is_initialized != 0 && is_finalized == 0 {
                 let mut rank = -1;
                 mpi::ffi::MPI_Comm_rank(mpi::ffi::RSMPI_COMM_WORLD, &raw mut rank);
+                crate::last_words::claim();
                 eprintln!("fathom: rank {rank}: {place}: panicked: {info}; ending all ranks");
                 mpi::ffi::MPI_Abort(mpi::ffi::RSMPI_COMM_WORLD, 101);
             }

@@ -32,6 +32,7 @@ pub fn run_phases(world: &World, run: &Run, phases: &[&dyn Phase], command: &str
         return Err(anyhow!(prepared));
     }
     crate::log::to_folder(&run.path("log"), world.rank())?;
+    crate::last_words::arm(world, &run.folder)?;
     if world.rank() == 0 {
         let (n, t) = (world.size(), rayon::current_num_threads());
         eprintln!("{}: {n} rank{} of {t} thread{}, run folder {}", run.config.run.name, plural(n), plural(t), run.folder.display());
