@@ -1,6 +1,6 @@
 //! The PSF of a direct coadd at any point: the weighted mean of the warped PSFs that contribute there.
 
-use super::kernel::Lanczos;
+use super::kernel::{Lanczos, MAX_TAPS};
 use super::mapping::{area_ratio, jacobian_at};
 use crate::geometry::{PixelPoint, Wcs};
 use crate::image::ExposureMeta;
@@ -115,7 +115,7 @@ impl CoaddPsf {
         if x0 >= side || y0 >= side || x0 + n <= 0 || y0 + n <= 0 {
             return 0.0;
         }
-        let (wx, wy) = (self.kernel.weights(x - fx), self.kernel.weights(y - fy));
+        let (wx, wy) = (self.kernel.weights::<MAX_TAPS>(x - fx), self.kernel.weights::<MAX_TAPS>(y - fy));
         let mut sum = 0.0;
         for j in (0.max(-y0))..n.min(side - y0) {
             let row = stamp.row((y0 + j) as usize);

@@ -1,9 +1,10 @@
 //! Stationary noise covariance of a direct coadd, one per cell, from the kernels actually used.
 
 use super::NoiseCovariance;
-use super::kernel::Lanczos;
+use super::kernel::{Lanczos, MAX_TAPS};
 use super::mapping::{Jacobian, area_ratio};
 use super::prepared::Prepared;
+use super::warp::floor;
 use crate::geometry::{Cell, PixelPoint, Tract};
 use crate::image::Exposure;
 use ndarray::{Array2, Array3};
@@ -62,11 +63,16 @@ impl CovarianceSums {
             let Some(nearest) = prepared.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32) else { return };
             let variance = f64::from(prepared.background_njy2[nearest]) * area_ratio(&j).powi(2);
             let factor = weight * weight * variance * share / positions.len() as f64;
+            let phase = |v: f64| {
+                let f = v - floor(v) as f64;
+                (f, kernel.weights::<MAX_TAPS>(f))
+            };
+            let phases: Vec<_> = positions.iter().map(|&(x, y)| [phase(x), phase(y)]).collect();
             // C(-d) = C(d): half of the lags are enough.
             for dy in 0..=h {
                 for dx in if dy == 0 { 0 } else { -h }..=h {
                     let u = (j[0][0] * dx as f64 + j[0][1] * dy as f64, j[1][0] * dx as f64 + j[1][1] * dy as f64);
-                    let total: f64 = positions.iter().map(|&(x, y)| kernel.overlap(x, u.0) * kernel.overlap(y, u.1)).sum();
+                    let total: f64 = phases.iter().map(|[x, y]| kernel.overlap(&x.1, x.0, u.0) * kernel.overlap(&y.1, y.0, u.1)).sum();
                     sum[[(dy + h) as usize, (dx + h) as usize]] += factor * total;
                     if (dx, dy) != (0, 0) {
                         sum[[(h - dy) as usize, (h - dx) as usize]] += factor * total;

@@ -3,9 +3,9 @@
 use super::covariance::CovarianceSums;
 use super::kernel::Lanczos;
 use super::likelihood::{Correlator, LikelihoodTerms, outer_reach_px, pixels_for, tile_of};
-use super::mapping::{Mapping, area_ratio, image_of, jacobian_at};
+use super::mapping::{Mapping, image_of, jacobian_at};
 use super::prepared::Prepared;
-use super::warp::{WarpOutcome, warp_pixel};
+use super::warp::{WarpOutcome, floor, warp_pixel};
 use super::{BandCoadd, CoaddInputRecord};
 use crate::background::VisitProduct;
 use crate::geometry::{Box2, Patch, PixelPoint, Tract};
@@ -75,6 +75,9 @@ pub struct CoaddSums {
     inputs_wyx: Array3<u64>,
     covariance: CovarianceSums,
 }
+
+/// Why a row of the sums is a slice.
+const ROWS: &str = "rows of an array in standard layout are contiguous";
 
 fn center(meta: &ExposureMeta) -> PixelPoint {
     PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
@@ -184,7 +187,6 @@ impl CoaddSums {
         let (kernel, min_weight, shape) = (&self.kernel, self.min_kernel_weight, exposure.meta.shape);
         let n = kernel.n_taps() as i64;
         let mut plane = self.inputs_wyx.index_axis_mut(Axis(0), index / 64);
-        let (x0, y0) = (self.bbox.x0, self.bbox.y0);
         let n_pixels: u64 = (
             self.flux.axis_iter_mut(Axis(0)),
             self.variance.axis_iter_mut(Axis(0)),
@@ -194,22 +196,23 @@ impl CoaddSums {
         )
             .into_par_iter()
             .enumerate()
-            .map(|(j, (mut flux, mut variance, mut weights, mut mask, mut bits))| {
+            .map(|(j, (flux, variance, weights, mask, bits))| {
                 let mut n_pixels = 0;
-                let (xs, ys) = mapping.row(j);
-                for (i, (&x, &y)) in xs.iter().zip(ys).enumerate() {
+                let (flux, variance, weights) =
+                    (flux.into_slice().expect(ROWS), variance.into_slice().expect(ROWS), weights.into_slice().expect(ROWS));
+                let (mask, bits) = (mask.into_slice().expect(ROWS), bits.into_slice().expect(ROWS));
+                for (i, (x, y, area)) in mapping.row(j).enumerate() {
                     if !x.is_finite() || x < -3.0 || y < -3.0 || x > shape.1 as f64 + 3.0 || y > shape.0 as f64 + 3.0 {
                         continue;
                     }
                     match warp_pixel(prepared, kernel, shape, x, y, min_weight) {
                         WarpOutcome::Value(w) => {
-                            let area = area_ratio(&mapping.jacobian(x0 + i as i32, y0 + j as i32));
                             flux[i] += weight * area * w.flux_njy;
                             variance[i] += (weight * area).powi(2) * w.variance_njy2;
                             weights[i] += weight;
                             bits[i] |= 1 << (index % 64);
                             n_pixels += 1;
-                            let nearest = exposure.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32);
+                            let nearest = exposure.bbox.index(floor(x + 0.5) as i32, floor(y + 0.5) as i32);
                             // Planes that do not make a pixel useless go through from the nearest pixel.
                             mask[i] |= nearest.map_or(0, |p| exposure.mask[p]) & !MaskPlane::UNUSABLE;
                             if w.is_inexact {
@@ -219,7 +222,7 @@ impl CoaddSums {
                         WarpOutcome::Masked => {
                             mask[i] |= MaskPlane::InexactPsf.bit() | MaskPlane::Rejected.bit();
                             // Saturation is a property of the source, which one sees best under the kernel.
-                            let (px, py) = (x.floor() as i64 + kernel.first_tap(), y.floor() as i64 + kernel.first_tap());
+                            let (px, py) = (floor(x) + kernel.first_tap(), floor(y) + kernel.first_tap());
                             let taps = Box2::new(px as i32, py as i32, n as i32, n as i32).intersect(&exposure.bbox);
                             let any = exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m);
                             mask[i] |= any & MaskPlane::Sat.bit();

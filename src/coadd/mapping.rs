@@ -1,7 +1,7 @@
 //! Tract pixels to exposure pixels: exact on a grid of nodes, bilinear between, checked.
 
 use crate::geometry::{Box2, PixelPoint, Wcs};
-use ndarray::{Array2, Axis, Zip, s};
+use ndarray::Array2;
 
 /// Side of a block between nodes \[tract pixel\]; nodes are anchored to the tract, never to a patch.
 const STEP_PX: i32 = 32;
@@ -15,6 +15,7 @@ pub(crate) struct Mapping {
     pub x: Array2<f64>,
     /// Exposure rows.
     pub y: Array2<f64>,
+    bbox: Box2,
     blocks: Nodes,
 }
 
@@ -28,8 +29,20 @@ struct Nodes {
     y: Array2<f64>,
 }
 
+/// A row's share of the bilinear interpolation in one block: position = start + u * step, u the fraction of the block's side.
+struct Along {
+    start: (f64, f64),
+    step: (f64, f64),
+}
+
 fn exact(tract: &Wcs, exposure: &Wcs, x: f64, y: f64) -> (f64, f64) {
     exposure.sky_to_pixel(tract.pixel_to_sky(PixelPoint::new(x, y))).map_or((f64::NAN, f64::NAN), |p| (p.x, p.y))
+}
+
+impl Along {
+    fn at(&self, u: f64) -> (f64, f64) {
+        (self.start.0 + u * self.step.0, self.start.1 + u * self.step.1)
+    }
 }
 
 impl Nodes {
@@ -45,12 +58,14 @@ impl Nodes {
         Self { first_block, x, y }
     }
 
-    /// Position by bilinear interpolation in block `(j, i)` at fractions (`u`, `v`) of its side.
-    fn bilinear(&self, j: usize, i: usize, u: f64, v: f64) -> (f64, f64) {
-        let mix = |a: &Array2<f64>| {
-            (1.0 - v) * ((1.0 - u) * a[[j, i]] + u * a[[j, i + 1]]) + v * ((1.0 - u) * a[[j + 1, i]] + u * a[[j + 1, i + 1]])
+    /// Positions along the row at fraction `v` of block `(j, i)`.
+    fn along(&self, j: usize, i: usize, v: f64) -> Along {
+        let ends = |a: &Array2<f64>| {
+            let left = a[[j, i]] + v * (a[[j + 1, i]] - a[[j, i]]);
+            (left, a[[j, i + 1]] + v * (a[[j + 1, i + 1]] - a[[j, i + 1]]) - left)
         };
-        (mix(&self.x), mix(&self.y))
+        let ((x, dx), (y, dy)) = (ends(&self.x), ends(&self.y));
+        Along { start: (x, y), step: (dx, dy) }
     }
 
     fn jacobian(&self, j: usize, i: usize) -> Jacobian {
@@ -90,33 +105,32 @@ impl Mapping {
                 let part = bbox.intersect(&Box2::new(corner.0, corner.1, STEP_PX, STEP_PX));
                 let half = f64::from(STEP_PX) / 2.0;
                 let (mx, my) = exact(tract, exposure, f64::from(corner.0) + half, f64::from(corner.1) + half);
-                let (bx, by) = blocks.bilinear(j, i, 0.5, 0.5);
+                let middle = blocks.along(j, i, 0.5).at(0.5);
                 // NaN fails the comparison: such blocks, too, are mapped pixel by pixel.
-                let is_smooth = (mx - bx).hypot(my - by) <= TOLERANCE_PX;
-                let slice = bbox.slice_of(&part);
-                Zip::indexed(x.slice_mut(slice)).and(y.slice_mut(bbox.slice_of(&part))).for_each(|(b, a), x, y| {
-                    let (tx, ty) = (part.x0 + a as i32, part.y0 + b as i32);
-                    (*x, *y) = if is_smooth {
-                        let fraction = |t: i32, corner: i32| f64::from(t - corner) / f64::from(STEP_PX);
-                        blocks.bilinear(j, i, fraction(tx, corner.0), fraction(ty, corner.1))
-                    } else {
-                        exact(tract, exposure, f64::from(tx), f64::from(ty))
-                    };
-                });
+                let is_smooth = (mx - middle.0).hypot(my - middle.1) <= TOLERANCE_PX;
+                let fraction = |t: i32, corner: i32| f64::from(t - corner) / f64::from(STEP_PX);
+                let (mut x, mut y) = (x.slice_mut(bbox.slice_of(&part)), y.slice_mut(bbox.slice_of(&part)));
+                for (ty, (mut x, mut y)) in (part.y0..).zip(x.rows_mut().into_iter().zip(y.rows_mut())) {
+                    let along = blocks.along(j, i, fraction(ty, corner.1));
+                    for (tx, (x, y)) in (part.x0..).zip(x.iter_mut().zip(&mut y)) {
+                        (*x, *y) =
+                            if is_smooth { along.at(fraction(tx, corner.0)) } else { exact(tract, exposure, f64::from(tx), f64::from(ty)) };
+                    }
+                }
             }
         }
-        Self { x, y, blocks }
+        Self { x, y, bbox, blocks }
     }
 
-    /// Jacobian in the block that holds a tract pixel of the box.
-    pub fn jacobian(&self, x: i32, y: i32) -> Jacobian {
-        let (first_x, first_y) = self.blocks.first_block;
-        self.blocks.jacobian((y.div_euclid(STEP_PX) - first_y) as usize, (x.div_euclid(STEP_PX) - first_x) as usize)
-    }
-
-    /// Rows of positions, for loops over rows.
-    pub fn row(&self, j: usize) -> (ndarray::ArrayView1<'_, f64>, ndarray::ArrayView1<'_, f64>) {
-        (self.x.index_axis(Axis(0), j), self.y.slice(s![j, ..]))
+    /// Positions of row `j` of the box, and the ratio of pixel areas at each of its pixels: constant in a block.
+    pub fn row(&self, j: usize) -> impl Iterator<Item = (f64, f64, f64)> + '_ {
+        let row = |a: &'_ Array2<f64>| -> std::ops::Range<usize> { j * a.ncols()..(j + 1) * a.ncols() };
+        let (x, y) = (self.x.as_slice().expect("standard layout"), self.y.as_slice().expect("standard layout"));
+        let block_row = ((self.bbox.y0 + j as i32).div_euclid(STEP_PX) - self.blocks.first_block.1) as usize;
+        let areas: Vec<f64> = (0..self.blocks.x.ncols() - 1).map(|i| area_ratio(&self.blocks.jacobian(block_row, i))).collect();
+        let first = (self.bbox.x0 - self.blocks.first_block.0 * STEP_PX) as usize;
+        let positions = x[row(&self.x)].iter().zip(&y[row(&self.y)]).enumerate();
+        positions.map(move |(i, (&x, &y))| (x, y, areas[(first + i) / STEP_PX as usize]))
     }
 }
 
@@ -156,7 +170,9 @@ mod tests {
         }
         let part = Mapping::new(&tract, &exposure, Box2::new(64, 37, 50, 60));
         assert_eq!(part.x, whole.x.slice(Box2::new(0, 0, 200, 150).slice_of(&Box2::new(64, 37, 50, 60))));
-        let (a, b) = (whole.jacobian(70, 40), jacobian_at(&tract, &exposure, PixelPoint::new(70.0, 40.0)));
-        assert!((area_ratio(&a) - area_ratio(&b)).abs() < 1e-5);
+        let (_, _, area) = whole.row(40).nth(70).unwrap();
+        assert!((area - area_ratio(&jacobian_at(&tract, &exposure, PixelPoint::new(70.0, 40.0)))).abs() < 1e-5);
+        let (_, _, of_part) = part.row(3).nth(6).unwrap();
+        assert!(of_part.to_bits() == area.to_bits(), "a part's row 3, column 6 is the whole's row 40, column 70");
     }
 }

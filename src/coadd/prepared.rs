@@ -3,7 +3,7 @@
 use crate::background::VisitProduct;
 use crate::geometry::Box2;
 use crate::image::{Exposure, MaskPlane};
-use ndarray::{Array2, ArrayView2, Axis, Zip};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 /// Planes over the part of the exposure that is in memory.
@@ -26,26 +26,48 @@ impl Prepared {
     pub fn new(exposure: &Exposure, visit: &VisitProduct) -> Self {
         let bbox = exposure.bbox;
         let calib = &exposure.meta.photo_calib;
-        let njy_per_adu = calib.relative.as_ref().map_or_else(
-            || Array2::from_elem(bbox.shape(), calib.mean_njy_per_adu as f32),
-            |r| r.image(&bbox).mapv(|v| (v * calib.mean_njy_per_adu) as f32),
-        );
+        let njy_per_adu = calib
+            .relative
+            .as_ref()
+            .map_or_else(|| Array2::from_elem(bbox.shape(), calib.mean_njy_per_adu as f32), |r| r.image(&bbox, calib.mean_njy_per_adu));
         let mut flux_njy = visit.background.image(&bbox);
-        Zip::from(&mut flux_njy).and(&exposure.image).and(&exposure.mask).and(&njy_per_adu).par_for_each(|f, &z, &m, &c| {
-            *f = if m & MaskPlane::UNUSABLE == 0 { (z - *f) * c } else { 0.0 };
+        let mut background_njy2 = visit.background_variance.model_adu2.image(&bbox, 1.0);
+        let mut variance_njy2 = Array2::zeros(bbox.shape());
+        let mut bad = BitRows::all_bad(bbox.shape());
+        let (width, words) = (bbox.shape().1.max(1), bad.words_per_row);
+        // One pass over the rows: every plane is touched once.
+        let inputs = (pixels(&exposure.image), pixels(&exposure.mask), pixels(&exposure.variance), pixels(&njy_per_adu));
+        let rows = (
+            pixels_mut(&mut flux_njy).par_chunks_mut(width),
+            pixels_mut(&mut background_njy2).par_chunks_mut(width),
+            pixels_mut(&mut variance_njy2).par_chunks_mut(width),
+            bad.words.par_chunks_mut(words),
+        );
+        rows.into_par_iter().enumerate().for_each(|(y, (flux, background, variance, bits))| {
+            let row = y * width..(y + 1) * width;
+            let (image, mask, plane) = (&inputs.0[row.clone()], &inputs.1[row.clone()], &inputs.2[row.clone()]);
+            let njy = &inputs.3[row];
+            for x in 0..width {
+                let (is_good, c) = (mask[x] & MaskPlane::UNUSABLE == 0, njy[x]);
+                flux[x] = if is_good { (image[x] - flux[x]) * c } else { 0.0 };
+                variance[x] = if is_good { plane[x] * c * c } else { 0.0 };
+                background[x] *= c * c;
+                bits[x / 64 + 1] &= !(u64::from(is_good) << (x % 64));
+            }
         });
-        let mut variance_njy2 = exposure.variance.clone();
-        Zip::from(&mut variance_njy2).and(&exposure.mask).and(&njy_per_adu).par_for_each(|v, &m, &c| {
-            *v = if m & MaskPlane::UNUSABLE == 0 { *v * c * c } else { 0.0 };
-        });
-        let mut background_njy2 = visit.background_variance.model_adu2.image(&bbox).mapv(|v| v as f32);
-        Zip::from(&mut background_njy2).and(&njy_per_adu).par_for_each(|v, &c| *v *= c * c);
-        let bad = BitRows::new(exposure.mask.view());
         Self { bbox, flux_njy, variance_njy2, background_njy2, njy_per_adu, bad }
     }
 }
 
-/// Bad pixels as rows of bits, with a margin of 64 columns on both sides in which every pixel is bad (missing).
+fn pixels<T>(plane: &Array2<T>) -> &[T] {
+    plane.as_slice().expect("an exposure's planes are in standard layout")
+}
+
+fn pixels_mut<T>(plane: &mut Array2<T>) -> &mut [T] {
+    plane.as_slice_mut().expect("a new plane is in standard layout")
+}
+
+/// Bad pixels as rows of bits, with a margin of at least 64 columns on both sides in which every pixel is bad (missing).
 pub(crate) struct BitRows {
     words_per_row: usize,
     words: Vec<u64>,
@@ -53,32 +75,24 @@ pub(crate) struct BitRows {
 }
 
 impl BitRows {
-    fn new(mask: ArrayView2<u32>) -> Self {
-        let (ny, nx) = mask.dim();
-        let words_per_row = nx.div_ceil(64) + 2;
-        let mut words = vec![u64::MAX; words_per_row * ny];
-        words.par_chunks_mut(words_per_row).zip(mask.axis_iter(Axis(0)).into_par_iter()).for_each(|(words, row)| {
-            for (x, m) in row.iter().enumerate() {
-                if m & MaskPlane::UNUSABLE == 0 {
-                    words[x / 64 + 1] &= !(1 << (x % 64));
-                }
-            }
-        });
-        Self { words_per_row, words, shape: (ny, nx) }
+    fn all_bad(shape: (usize, usize)) -> Self {
+        let words_per_row = shape.1.div_ceil(64) + 3;
+        Self { words_per_row, words: vec![u64::MAX; words_per_row * shape.0], shape }
     }
 
     /// Bits of the `n` ≤ 64 pixels from array column `x` (which may lie outside) of row `y`; missing pixels are bad.
+    #[inline]
     pub fn window(&self, y: i64, x: i64, n: usize) -> u64 {
-        let keep = if n == 64 { u64::MAX } else { (1 << n) - 1 };
+        let keep = u64::MAX >> (64 - n);
         let start = x + 64;
         if !(0..self.shape.0 as i64).contains(&y) || start < 0 || x >= self.shape.1 as i64 {
             return keep;
         }
-        let row = &self.words[y as usize * self.words_per_row..][..self.words_per_row];
-        let (word, shift) = ((start / 64) as usize, (start % 64) as u32);
-        let low = row[word] >> shift;
-        let high = if shift == 0 { 0 } else { row.get(word + 1).copied().unwrap_or(u64::MAX) << (64 - shift) };
-        (low | high) & keep
+        let (word, shift) = (start as usize / 64, start as u32 % 64);
+        // Two words hold the window; the margin has a second word on the right for it.
+        let first = y as usize * self.words_per_row + word;
+        let pair = u128::from(self.words[first]) | u128::from(self.words[first + 1]) << 64;
+        (pair >> shift) as u64 & keep
     }
 }
 
@@ -89,8 +103,10 @@ mod tests {
     #[test]
     fn windows_agree_with_the_mask() {
         let is_bad = |y: i64, x: i64| !(0..30).contains(&y) || !(0..150).contains(&x) || (x * 7 + y * 13) % 11 == 0;
-        let mask = Array2::from_shape_fn((30, 150), |(y, x)| u32::from(is_bad(y as i64, x as i64)) * MaskPlane::Cr.bit());
-        let bits = BitRows::new(mask.view());
+        let mut bits = BitRows::all_bad((30, 150));
+        for (y, x) in (0..30).flat_map(|y| (0..150).map(move |x| (y, x))).filter(|&(y, x)| !is_bad(y as i64, x as i64)) {
+            bits.words[y * bits.words_per_row + x / 64 + 1] &= !(1 << (x % 64));
+        }
         for (y, x, n) in [(0, -5, 20), (3, 60, 10), (29, 140, 25), (30, 0, 6), (7, 63, 64), (5, -64, 64), (5, 149, 40), (1, -200, 12)] {
             let expected = (0..n as i64).fold(0u64, |w, k| w | u64::from(is_bad(y, x + k)) << k);
             assert_eq!(bits.window(y, x, n), expected, "{y} {x} {n}");
