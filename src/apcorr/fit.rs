@@ -14,7 +14,8 @@ pub struct ApCorrConfig {
     pub min_snr: f64,
     /// Fewer stars than this: the correction is 1 and flagged.
     pub min_stars: usize,
-    /// Largest error of the mean correction; if the stars cannot do better, it is 1 and flagged.
+    /// Largest error of the mean correction; if the stars cannot do better, it is 1 and flagged: a correction that is less sure than
+    /// this adds an error to every flux of the exposure instead of taking one away.
     pub max_error: f64,
     /// Highest order of the Chebyshev (triangular); lowered while there are too few stars.
     pub order: usize,
@@ -22,7 +23,7 @@ pub struct ApCorrConfig {
 
 impl Default for ApCorrConfig {
     fn default() -> Self {
-        Self { calibration_radius_arcsec: 2.0, min_snr: 100.0, min_stars: 5, max_error: 0.005, order: 0 }
+        Self { calibration_radius_arcsec: 2.0, min_snr: 100.0, min_stars: 5, max_error: 0.002, order: 0 }
     }
 }
 
