@@ -160,3 +160,76 @@ fn real_field() {
         assert!(median.abs() < 0.15, "{band}: median flux error {median:.3} of {}", errors.len());
     }
 }
+
+/// Fluxes of the injected sources in injected - original, by hand: Σ p d / Σ p² with the injection PSF at the true position, over the
+/// usable pixels. Returns (flux / true flux - 1, pull by the photons' own noise).
+fn fluxes_in_the_difference(folder: &Path) -> Vec<(f64, f64)> {
+    use fathom::MaskPlane;
+    use fathom::format::{exposure, truth};
+    let mut found = Vec::new();
+    let arms = launch::files(folder).into_iter().filter(|p| p.ends_with("truth.h5")).map(|p| p.parent().unwrap().to_owned());
+    for arm in arms.collect::<std::collections::BTreeSet<_>>() {
+        let truth = truth::read(&folder.join(&arm).join("truth.h5")).unwrap();
+        for name in launch::files(&folder.join(&arm).join("exposures")) {
+            let injected = exposure::read(&folder.join(&arm).join("exposures").join(&name), None).unwrap();
+            let original = exposure::read(&folder.join("control/exposures").join(&name), None).unwrap();
+            let is_usable = |m: u32| m & MaskPlane::UNUSABLE == 0;
+            for ((a, b), m) in injected.image.iter().zip(&original.image).zip(&original.mask) {
+                assert!(is_usable(*m) || a.to_bits() == b.to_bits(), "a masked pixel changed");
+            }
+            let (meta, gain) = (&injected.meta, injected.meta.gain_e_per_adu);
+            let flux = truth.f64(&format!("{}_flux", meta.band)).unwrap();
+            for (i, flux_njy) in flux.iter().enumerate() {
+                let sky = fathom::SkyPoint::from_degrees(truth.f64("ra").unwrap()[i], truth.f64("dec").unwrap()[i]);
+                let at = meta.wcs.sky_to_pixel(sky).unwrap();
+                let ((x, y), r) = (at.pixel(), meta.psf.radius_px() as i32);
+                let stamp_box = fathom::Box2::new(x - r, y - r, 2 * r + 1, 2 * r + 1);
+                if stamp_box.intersect(&injected.bbox) != stamp_box {
+                    continue;
+                }
+                let psf = meta.psf.stamp(at, at.x - f64::from(x), at.y - f64::from(y));
+                let slice = injected.bbox.slice_of(&stamp_box);
+                let (a, b, m) = (injected.image.slice(slice), original.image.slice(slice), injected.mask.slice(slice));
+                let flux_adu = flux_njy / meta.photo_calib.at(at);
+                let (mut pd, mut pp, mut noise) = (0.0, 0.0, 0.0);
+                for (((p, a), b), _) in psf.iter().zip(a).zip(b).zip(m).filter(|(_, m)| is_usable(**m)) {
+                    pd += p * (f64::from(*a) - f64::from(*b));
+                    pp += p * p;
+                    // Poisson: the variance is the expectation, in electrons.
+                    noise += p * p * (flux_adu * p).max(0.0) / gain;
+                }
+                if pp > 0.5 * psf.iter().map(|p| p * p).sum::<f64>() {
+                    assert!(m.iter().any(|m| m & MaskPlane::Injected.bit() != 0));
+                    found.push((pd / pp / flux_adu - 1.0, (pd / pp - flux_adu) / (noise.sqrt() / pp)));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Injection is exact to 1e-4 of the flux without noise, and with noise scatters as photons do.
+#[test]
+fn injected_light_is_the_truth() {
+    let Some(data) = data("real/decam_grz_9epoch") else { return };
+    let folder = launch::temporary();
+    // So far apart that no stamp (63 pixels of 0.262") meets another; bright, so that f32 counts resolve 1e-5 of the flux.
+    let inject = |noise: &str| {
+        let out = folder.path().join(noise);
+        let noise = format!("expose.injection.noise={noise}");
+        let settings = ["sky.injection_grid.spacing_arcsec=18", "sky.injection_grid.offsets_mag=[-4.5]", "run.realisations=12", &noise];
+        let mut arguments = vec!["inject", "real-decam", "--out", launch::text(&out)];
+        settings.iter().for_each(|s| arguments.extend(["--set", s]));
+        launch::fathom_with(2, &arguments, &[("FATHOM_DATA", launch::text(&data))]).ok();
+        fluxes_in_the_difference(&out)
+    };
+    let exact = inject("false");
+    let worst = exact.iter().map(|f| f.0.abs()).fold(0.0, f64::max);
+    assert!(exact.len() > 100 && worst < 1e-4, "{worst:.1e} of {}", exact.len());
+    let pulls: Vec<f64> = inject("true").iter().map(|f| f.1).collect();
+    let n = pulls.len() as f64;
+    let mean = pulls.iter().sum::<f64>() / n;
+    let std = (pulls.iter().map(|p| (p - mean).powi(2)).sum::<f64>() / n).sqrt();
+    println!("injection: worst error {worst:.1e} of {}; pulls {mean:.3} +- {std:.3} of {n}", exact.len());
+    assert!(mean.abs() < 4.0 / n.sqrt() && (std - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{mean} +- {std} of {n}");
+}

@@ -8,7 +8,7 @@ use fathom::deblend::{DeblendConfig, DeblendParent};
 use fathom::detect::{DetectConfig, DetectLayers};
 use fathom::geometry::{SkyMapConfig, Tract};
 use fathom::measure::{MeasureConfig, MeasureSources};
-use fathom_sim::{CameraConfig, FieldConfig};
+use fathom_sim::{CameraConfig, FieldConfig, InjectionConfig};
 use fathom_validation::ValidateConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -91,11 +91,12 @@ pub struct ExposeConfig {
     pub layout: String,
     /// Folder of fathom's own exposure files (made by `fathom import`), instead of a layout.
     pub folder: String,
+    pub injection: InjectionConfig,
 }
 
 impl Default for ExposeConfig {
     fn default() -> Self {
-        Self { mode: ExposeMode::Simulate, layout: String::new(), folder: String::new() }
+        Self { mode: ExposeMode::Simulate, layout: String::new(), folder: String::new(), injection: InjectionConfig::default() }
     }
 }
 
@@ -166,6 +167,7 @@ impl Config {
         }
         let tract = Tract::new(&self.sky_map)?;
         self.sky.check()?;
+        self.expose.injection.check()?;
         CharacterizeVisit::new(self.visit.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
         DetectLayers::new(&self.detect, bands)?;

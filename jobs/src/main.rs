@@ -11,6 +11,7 @@ mod run_folder;
 mod schedule;
 mod world;
 
+use crate::command::run::{GROUPS, Group};
 use crate::config::{Config, ConfigError};
 use crate::phase::{PHASES, Phase};
 use crate::run::{Options, Run};
@@ -28,9 +29,10 @@ fn main() -> ExitCode {
     let matches = command_line().get_matches();
     let (name, arguments) = matches.subcommand().expect("clap demands a command");
     let phase = PHASES.into_iter().find(|p| p.name() == name);
+    let group = GROUPS.iter().find(|g| g.name == name);
     log::start(arguments.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0));
-    if name == "run" || phase.is_some() {
-        return compute(name, phase, arguments);
+    if group.is_some() || phase.is_some() {
+        return compute(name, group, phase, arguments);
     }
     match look(name, arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,8 +63,8 @@ fn look(name: &str, arguments: &ArgMatches) -> Result<()> {
     Ok(())
 }
 
-/// `run`, or one phase, on all ranks.
-fn compute(name: &str, phase: Option<&'static dyn Phase>, arguments: &ArgMatches) -> ExitCode {
+/// Several phases, or one, on all ranks.
+fn compute(name: &str, group: Option<&Group>, phase: Option<&'static dyn Phase>, arguments: &ArgMatches) -> ExitCode {
     // A file that outgrows its limit must be an error of the write, not the end of the process.
     // SAFETY: ignoring a signal runs no code of ours.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
@@ -89,14 +91,8 @@ fn compute(name: &str, phase: Option<&'static dyn Phase>, arguments: &ArgMatches
         rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()?;
         let run = Run::new(config, folder, options)?;
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-        let one;
-        let phases = match phase {
-            Some(p) => {
-                one = [p];
-                &one[..]
-            }
-            None => command::run::all_phases(),
-        };
+        let one: Vec<&dyn Phase> = phase.into_iter().collect();
+        let phases = group.map_or(Ok(&one[..]), |g| g.phases(&run.config))?;
         command::run::run_phases(&world, &run, phases, &format!("fathom {command}"))
     })();
     match result {
@@ -106,7 +102,7 @@ fn compute(name: &str, phase: Option<&'static dyn Phase>, arguments: &ArgMatches
             if world.rank() > 0 {
                 std::thread::sleep(Duration::from_secs(4));
             }
-            let message = if name == "run" { format!("{e:#}") } else { format!("{name}: {e:#}") };
+            let message = if group.is_some() { format!("{e:#}") } else { format!("{name}: {e:#}") };
             world.abort(&message, i32::from(status_of(&e)))
         }
     }
@@ -165,10 +161,11 @@ fn command_line() -> Command {
         .after_help("Under a launcher (mpirun -n 8 fathom run ...) the same command runs on all ranks.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration, 101 a panic.")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(Command::new("init").about("Print a commented configuration with every default"))
-        .subcommand(computing(Command::new("run").about("Run all phases").long_about(
-            "Run all phases: sky, expose, visit, coadd, detect, associate, deblend, measure, truth, validate.\n\nReads: the configuration and what [expose] names.\nWrites: one run folder: config.toml, provenance.json, timing.json, log/, <arm>/... product files, metrics.json, report/index.html, run.h5.",
-        )));
+        .subcommand(Command::new("init").about("Print a commented configuration with every default"));
+    for group in &GROUPS {
+        let first = group.about.lines().next().unwrap_or_default();
+        root = root.subcommand(computing(Command::new(group.name).about(first).long_about(group.about)));
+    }
     for phase in PHASES {
         let about = phase.about();
         let first = about.lines().next().unwrap_or_default();

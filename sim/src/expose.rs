@@ -72,7 +72,7 @@ pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FieldConfig, NoiseLaw, inject, make_truth, plan_exposures, render_object};
+    use crate::{FieldConfig, InjectionConfig, NoiseLaw, inject, make_truth, plan_exposures, render_object};
     use fathom::catalog::ColumnData;
     use fathom::geometry::{Box2, SkyMapConfig, Tract};
 
@@ -187,7 +187,7 @@ mod tests {
         out
     }
 
-    /// Injected light has the mean and the noise of its own photons, raises the variance by the drawn counts, leaves the mask,
+    /// Injected light has the mean and the noise of its own photons, raises the variance by the drawn counts, leaves masked pixels,
     /// and does not depend on the cut-out.
     #[test]
     fn injection_adds_light_noise_and_variance() {
@@ -196,14 +196,16 @@ mod tests {
         let before = simulate(&plan, &camera, &truth("empty", &plan), 11, 0).unwrap();
         let truth = with_flux(&truth("grid", &plan), 40_000.0);
         let mut after = before.clone();
-        inject(&mut after, &truth, 11, 0).unwrap();
-        assert_eq!(before.mask, after.mask);
+        inject(&mut after, &truth, &InjectionConfig::default(), 11, 0).unwrap();
+        let without_plane = after.mask.mapv(|m| m & !MaskPlane::Injected.bit());
+        assert!(before.mask == without_plane && after.mask != without_plane);
         let gain = plan.meta.gain_e_per_adu;
         let mut expected_e = 0.0;
         for object in TruthObject::of_table(&truth, "r").unwrap() {
             let (stamp_box, stamp) = render_object(&plan.meta, &object).unwrap().unwrap();
             let part = stamp_box.intersect(&plan.meta.bbox());
-            expected_e += stamp.slice(stamp_box.slice_of(&part)).sum() * plan.meta.electrons_per_njy();
+            let is_usable = before.mask.slice(before.bbox.slice_of(&part)).mapv(|m| f64::from(u8::from(m & MaskPlane::UNUSABLE == 0)));
+            expected_e += (&stamp.slice(stamp_box.slice_of(&part)) * &is_usable).sum() * plan.meta.electrons_per_njy();
         }
         let added_e: f64 = (&after.image - &before.image).iter().map(|v| f64::from(*v) * gain).sum();
         assert!((added_e - expected_e).abs() < 4.0 * expected_e.sqrt(), "{added_e} against {expected_e}");
@@ -222,10 +224,10 @@ mod tests {
             }
         };
         let mut cut_out = cut(&before);
-        inject(&mut cut_out, &truth, 11, 0).unwrap();
+        inject(&mut cut_out, &truth, &InjectionConfig::default(), 11, 0).unwrap();
         assert_eq!(cut_out.image, cut(&after).image);
         let mut other_arm = before.clone();
-        inject(&mut other_arm, &truth, 11, 1).unwrap();
+        inject(&mut other_arm, &truth, &InjectionConfig::default(), 11, 1).unwrap();
         assert_ne!(other_arm.image, after.image);
     }
 }

@@ -2,53 +2,107 @@
 
 use crate::SimError;
 use crate::camera::NoiseLaw;
+use crate::error::check;
 use crate::render::{Renderer, TruthObject};
 use fathom::catalog::Table;
-use fathom::image::Exposure;
+use fathom::geometry::Box2;
+use fathom::image::{Exposure, MaskPlane};
 use fathom::random::keyed_rng;
+use ndarray::{Array2, Zip};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Settings of an injection: section `[expose.injection]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InjectionConfig {
+    /// Draw the injected photons; else their expectation is added.
+    pub noise: bool,
+    /// Pixels whose injected light is at least this many times their own noise become `INJECTED`.
+    pub mask_sigma: f64,
+}
+
+impl Default for InjectionConfig {
+    fn default() -> Self {
+        Self { noise: true, mask_sigma: 0.1 }
+    }
+}
+
+impl InjectionConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] naming the setting, its value and its range.
+    pub fn check(&self) -> Result<(), SimError> {
+        check("expose.injection", "mask_sigma", (0.0..=1e6).contains(&self.mask_sigma), self.mask_sigma, "0..=1e6 sigma")
+    }
+}
+
+/// One object on the pixels of one exposure.
+struct Drawn {
+    bbox: Box2,
+    /// Expectation \[electrons\].
+    mean_e: Array2<f64>,
+    /// What is added \[electrons\].
+    drawn_e: Array2<f64>,
+}
 
 /// Adds the objects of a truth catalog to a real exposure, with their own Poisson noise (pixels and variance plane).
 ///
 /// The noise is keyed by `seed`, `arm`, the exposure's id and the object's id: another cut-out of the exposure gets the same
-/// pixels. The variance plane rises by the drawn counts (observed, as that of a real exposure). The mask stays as it is: masked
-/// pixels stay masked, and no pixel is made to saturate.
+/// pixels. The variance plane rises by the drawn counts (observed, as that of a real exposure). Pixels that are masked as unusable
+/// or are no numbers stay as they are; a pixel that light lifts to the saturation level stays there and becomes `SAT`; pixels with a
+/// noticeable share of injected light become `INJECTED`.
 ///
 /// # Errors
 /// [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
-pub fn inject(exposure: &mut Exposure, truth: &Table, seed: u64, arm: u64) -> Result<(), SimError> {
+pub fn inject(exposure: &mut Exposure, truth: &Table, config: &InjectionConfig, seed: u64, arm: u64) -> Result<(), SimError> {
+    config.check()?;
     let objects = TruthObject::of_table(truth, &exposure.meta.band)?;
     let (meta, bbox) = (&exposure.meta, exposure.bbox);
     let renderer = Renderer::new(meta);
     let near: Vec<_> = objects.iter().filter(|o| renderer.may_touch(o, &bbox)).collect();
     let what = format!("injection-noise/{arm}/{}", meta.id);
-    let gain = meta.gain_e_per_adu;
+    let (gain, saturation_adu) = (meta.gain_e_per_adu, meta.saturation_adu as f32);
     // Few stamps in memory at a time; added in the order of the ids.
     for chunk in near.chunks(64) {
-        let drawn: Vec<_> = chunk
+        let drawn: Vec<Drawn> = chunk
             .par_iter()
             .filter_map(|object| {
-                let (stamp_box, mut stamp) = renderer.render(object)?;
+                let (stamp_box, stamp) = renderer.render(object)?;
                 if stamp_box.intersect(&bbox).is_empty() {
                     return None;
                 }
                 let at = meta.wcs.sky_to_pixel(object.position).ok()?;
-                let electrons_per_njy = gain / meta.photo_calib.at(at);
+                let mean_e = stamp * (gain / meta.photo_calib.at(at));
                 let mut rng = keyed_rng(seed, &what, object.id as u64, 0);
                 // The whole stamp is drawn, also what lies outside: the draws must not depend on the cut-out.
-                stamp.mapv_inplace(|njy| NoiseLaw::Poisson.draw(njy * electrons_per_njy, &mut rng));
-                Some((stamp_box, stamp))
+                let drawn_e = if config.noise { mean_e.mapv(|e| NoiseLaw::Poisson.draw(e, &mut rng)) } else { mean_e.clone() };
+                Some(Drawn { bbox: stamp_box, mean_e, drawn_e })
             })
             .collect();
-        for (stamp_box, electrons) in drawn {
-            let part = stamp_box.intersect(&bbox);
-            let mut image = exposure.image.slice_mut(bbox.slice_of(&part));
-            let mut variance = exposure.variance.slice_mut(bbox.slice_of(&part));
-            let electrons = electrons.slice(stamp_box.slice_of(&part)).to_owned();
-            ndarray::Zip::from(&mut image).and(&mut variance).and(&electrons).for_each(|z, v, &e| {
-                *z += (e / gain) as f32;
-                *v += (e.max(0.0) / (gain * gain)) as f32;
-            });
+        for d in drawn {
+            let part = d.bbox.intersect(&bbox);
+            let (here, there) = (bbox.slice_of(&part), d.bbox.slice_of(&part));
+            Zip::from(exposure.image.slice_mut(here))
+                .and(exposure.variance.slice_mut(bbox.slice_of(&part)))
+                .and(exposure.mask.slice_mut(bbox.slice_of(&part)))
+                .and(d.mean_e.slice(there))
+                .and(d.drawn_e.slice(d.bbox.slice_of(&part)))
+                .for_each(|z, v, m, &mean_e, &e| {
+                    if *m & MaskPlane::UNUSABLE != 0 || !z.is_finite() {
+                        return;
+                    }
+                    if mean_e >= config.mask_sigma * gain * f64::from(*v).sqrt() {
+                        *m |= MaskPlane::Injected.bit();
+                    }
+                    *z += (e / gain) as f32;
+                    *v += (e.max(0.0) / (gain * gain)) as f32;
+                    if *z >= saturation_adu {
+                        *z = saturation_adu;
+                        *m |= MaskPlane::Sat.bit();
+                    }
+                });
         }
     }
     Ok(())

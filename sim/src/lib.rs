@@ -27,6 +27,6 @@ pub use depth::Depth;
 pub use error::SimError;
 pub use expose::simulate;
 pub use field::{FieldConfig, GridConfig, InjectionGridConfig, SurveyConfig, make_truth};
-pub use inject::inject;
+pub use inject::{InjectionConfig, inject};
 pub use profile::{SERSIC_RANGE, Sersic};
-pub use render::{TruthObject, render_object};
+pub use render::{TruthObject, reach, render_object};

@@ -110,6 +110,19 @@ pub fn render_object(meta: &ExposureMeta, object: &TruthObject) -> Result<Option
     Ok(Renderer::new(meta).render(object))
 }
 
+/// The disc on the sky, centre and radius \[arcsec\], outside which no object's stamp touches an exposure.
+#[must_use]
+pub fn reach(meta: &ExposureMeta) -> (SkyPoint, f64) {
+    let (ny, nx) = (meta.shape.0 as f64, meta.shape.1 as f64);
+    let center = meta.wcs.pixel_to_sky(PixelPoint::new((nx - 1.0) / 2.0, (ny - 1.0) / 2.0));
+    let half = SIDES_PX[SIDES_PX.len() - 1] as f64 / 2.0;
+    // Along the edges too: with distortion the farthest point need not be a corner.
+    let edge = |u: f64, v: f64| PixelPoint::new(-half + u * (nx + 2.0 * half), -half + v * (ny + 2.0 * half));
+    let points = (0..=16).map(|i| f64::from(i) / 16.0).flat_map(|t| [edge(t, 0.0), edge(t, 1.0), edge(0.0, t), edge(1.0, t)]);
+    let radius = points.map(|p| meta.wcs.pixel_to_sky(p).separation_arcsec(&center)).fold(0.0, f64::max);
+    (center, radius)
+}
+
 /// Draws objects on one exposure; keeps what they share.
 pub(crate) struct Renderer<'a> {
     meta: &'a ExposureMeta,

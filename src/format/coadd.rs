@@ -322,7 +322,7 @@ impl CoaddMosaic {
         let mut all: Vec<CoaddInputRecord> = Vec::new();
         for i in 0..self.paths.len() {
             let group = self.band(i, band)?;
-            let table = table::take(&group, "input_exposures")?;
+            let table = table::take(&group, "input_exposures", None)?;
             let wrong = |e: crate::catalog::TableError| group.wrong("input_exposures", &e.to_string(), "columns id, weight, n_pixels");
             let ids = table.text("id").map_err(wrong)?;
             let (weights, n_pixels) = (table.f64("weight").map_err(wrong)?, table.i64("n_pixels").map_err(wrong)?);

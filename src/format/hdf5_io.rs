@@ -421,6 +421,27 @@ impl Node {
         Ok(self.read::<T, ndarray::Ix1>(name)?.into_raw_vec_and_offset().0)
     }
 
+    /// Rows of a column, range after range; all of them without ranges.
+    pub fn column_rows<T: H5Type + Clone>(&self, name: &str, rows: Option<&[std::ops::Range<usize>]>) -> Result<Vec<T>, FormatError> {
+        let Some(rows) = rows else { return self.column(name) };
+        let dataset = self.typed::<T>(name, 1)?;
+        self.gather(&dataset, name, rows, |part: ndarray::Array1<T>| part.to_vec())
+    }
+
+    fn gather<T: H5Type, U>(
+        &self,
+        dataset: &Dataset,
+        name: &str,
+        rows: &[std::ops::Range<usize>],
+        values_of: impl Fn(ndarray::Array1<T>) -> Vec<U>,
+    ) -> Result<Vec<U>, FormatError> {
+        let mut values = Vec::with_capacity(rows.iter().map(ExactSizeIterator::len).sum());
+        for range in rows.iter().filter(|r| !r.is_empty()) {
+            values.extend(values_of(dataset.read_slice_1d(s![range.clone()]).map_err(|e| self.failed("read", name, &e))?));
+        }
+        Ok(values)
+    }
+
     /// A column of `n` rows.
     pub fn column_of<T: H5Type>(&self, name: &str, n: usize) -> Result<Vec<T>, FormatError> {
         let values = self.column::<T>(name)?;
@@ -429,6 +450,24 @@ impl Node {
 
     pub fn flags_of(&self, name: &str, n: usize) -> Result<Vec<bool>, FormatError> {
         Ok(self.column_of::<u8>(name, n)?.into_iter().map(|b| b != 0).collect())
+    }
+
+    /// Rows of a column of texts, range after range; all of them without ranges.
+    pub fn text_rows(&self, name: &str, rows: Option<&[std::ops::Range<usize>]>) -> Result<Vec<String>, FormatError> {
+        let Some(rows) = rows else { return self.text_column(name) };
+        let dataset = self.dataset(name, "a column of texts")?;
+        match dataset.dtype().and_then(|t| t.to_descriptor()) {
+            Ok(hdf5::types::TypeDescriptor::VarLenUnicode) if dataset.ndim() == 1 => {
+                self.gather(&dataset, name, rows, |part: ndarray::Array1<hdf5::types::VarLenUnicode>| {
+                    part.iter().map(ToString::to_string).collect()
+                })
+            }
+            // Texts of other programs: all of them, then the rows.
+            _ => {
+                let all = self.text_column(name)?;
+                Ok(rows.iter().flat_map(|r| all[r.clone()].iter().cloned()).collect())
+            }
+        }
     }
 
     /// Texts of a dataset of one axis.

@@ -12,6 +12,7 @@ use super::hdf5_io::{About, Node, describe};
 use super::product::{self, Header};
 use crate::catalog::{ColumnData, Table};
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use std::ops::Range;
 use std::path::Path;
 
 /// Writes a product that is one table, in group `/<name>`.
@@ -28,7 +29,7 @@ pub fn write(path: &Path, key: &str, name: &str, table: &Table) -> Result<(), Fo
 /// # Errors
 /// [`FormatError`] if it is missing or its columns differ in length.
 pub fn read(path: &Path, name: &str) -> Result<Table, FormatError> {
-    take(&Node::open(path, None)?, name)
+    take(&Node::open(path, None)?, name, None)
 }
 
 /// Writes a table as a group of `parent`.
@@ -51,8 +52,8 @@ pub(super) fn put(parent: &Node, name: &str, table: &Table) -> Result<(), Format
     Ok(())
 }
 
-/// Reads a table that is a group of `parent`.
-pub(super) fn take(parent: &Node, name: &str) -> Result<Table, FormatError> {
+/// Reads a table that is a group of `parent`, whole or the rows of `rows`, range after range.
+pub(super) fn take(parent: &Node, name: &str, rows: Option<&[Range<usize>]>) -> Result<Table, FormatError> {
     let group = parent.child(name, "a table")?;
     let mut table = Table::new();
     if group.count("n_columns")? == 0 {
@@ -62,17 +63,17 @@ pub(super) fn take(parent: &Node, name: &str) -> Result<Table, FormatError> {
         let dataset = group.dataset(&name, "a column")?;
         let kind = dataset.dtype().and_then(|t| t.to_descriptor()).ok();
         let data = match kind {
-            Some(TypeDescriptor::Float(FloatSize::U8)) => ColumnData::F64(group.column(&name)?),
-            Some(TypeDescriptor::Integer(IntSize::U8)) => ColumnData::I64(group.column(&name)?),
+            Some(TypeDescriptor::Float(FloatSize::U8)) => ColumnData::F64(group.column_rows(&name, rows)?),
+            Some(TypeDescriptor::Integer(IntSize::U8)) => ColumnData::I64(group.column_rows(&name, rows)?),
             Some(TypeDescriptor::Unsigned(IntSize::U1)) if group.about(&dataset, "kind") == "bool" => {
-                ColumnData::Bool(group.column::<u8>(&name)?.into_iter().map(|b| b != 0).collect())
+                ColumnData::Bool(group.column_rows::<u8>(&name, rows)?.into_iter().map(|b| b != 0).collect())
             }
             Some(
                 TypeDescriptor::VarLenUnicode
                 | TypeDescriptor::VarLenAscii
                 | TypeDescriptor::FixedAscii(_)
                 | TypeDescriptor::FixedUnicode(_),
-            ) => ColumnData::Text(group.text_column(&name)?),
+            ) => ColumnData::Text(group.text_rows(&name, rows)?),
             _ => return Err(group.wrong(&name, &describe(&dataset), "float64, int64, flags (uint8, kind = bool) or texts")),
         };
         let (unit, description) = (group.about(&dataset, "unit"), group.about(&dataset, "description"));

@@ -60,7 +60,7 @@ pub fn read(path: &Path) -> Result<VisitProduct, FormatError> {
         background: BackgroundMesh { bbox: take_box(&group)?, nodes_adu: group.read("nodes_adu")? },
         background_variance: BackgroundVariance { model_adu2: take_chebyshev(&root.child("background_variance", "a polynomial")?)? },
         ap_corr: take_ap_corr(&root)?,
-        stars: table::take(&root, "stars")?,
+        stars: table::take(&root, "stars", None)?,
         counts: PixelCounts {
             n_pixels: root.count("n_pixels")?,
             n_masked: root.count("n_masked")?,

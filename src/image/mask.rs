@@ -32,11 +32,13 @@ pub enum MaskPlane {
     BrightObject,
     /// Near the physical edge of a sensor.
     SensorEdge,
+    /// Holds a noticeable share of injected light.
+    Injected,
 }
 
 impl MaskPlane {
     /// All planes, by bit.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Bad,
         Self::Sat,
         Self::Intrp,
@@ -51,6 +53,7 @@ impl MaskPlane {
         Self::InexactPsf,
         Self::BrightObject,
         Self::SensorEdge,
+        Self::Injected,
     ];
 
     /// The bit, as a mask.
@@ -77,6 +80,7 @@ impl MaskPlane {
             Self::InexactPsf => "INEXACT_PSF",
             Self::BrightObject => "BRIGHT_OBJECT",
             Self::SensorEdge => "SENSOR_EDGE",
+            Self::Injected => "INJECTED",
         }
     }
 

@@ -1,6 +1,7 @@
-//! `fathom run` and every phase as a command of its own.
+//! `fathom run`, `simulate`, `inject`, and every phase as a command of its own.
 
 use crate::command::relink::relink;
+use crate::config::{Config, ConfigError, ExposeMode};
 use crate::phase::{PHASES, Phase};
 use crate::run::Run;
 use crate::run_folder;
@@ -58,9 +59,54 @@ pub fn run_phases(world: &World, run: &Run, phases: &[&dyn Phase], command: &str
     Ok(())
 }
 
-/// All phases.
-pub fn all_phases() -> &'static [&'static dyn Phase] {
-    &PHASES
+/// A command that runs several phases.
+pub struct Group {
+    pub name: &'static str,
+    /// What it does, reads and writes, for `--help`.
+    pub about: &'static str,
+    /// Number of the first phases that it runs.
+    n_phases: usize,
+    /// The only mode of [expose] that it makes sense for.
+    mode: Option<ExposeMode>,
+}
+
+/// All such commands.
+pub const GROUPS: [Group; 3] = [
+    Group {
+        name: "run",
+        about: "Run all phases: sky, expose, visit, coadd, detect, associate, deblend, measure, truth, validate.\n\nReads: the configuration and what [expose] names.\nWrites: one run folder: config.toml, provenance.json, timing.json, log/, <arm>/... product files, metrics.json, report/index.html, run.h5.",
+        n_phases: PHASES.len(),
+        mode: None,
+    },
+    Group {
+        name: "simulate",
+        about: "Make simulated exposures and their truth, and stop there.\n\nReads: the configuration ([run], [sky], [camera]); [expose] mode is \"simulate\".\nWrites: a run folder with <arm>/truth.h5 and <arm>/exposures/<id>.h5; `fathom run --resume` goes on from it.",
+        n_phases: 2,
+        mode: Some(ExposeMode::Simulate),
+    },
+    Group {
+        name: "inject",
+        about: "Inject synthetic sources into real exposures, and stop there: one control arm without, and run.realisations arms with them.\n\nReads: the configuration ([run], [sky], [expose.injection]) and the exposures that [expose] names; its mode is \"inject\".\nWrites: a run folder with <arm>/truth.h5 and <arm>/exposures/<id>.h5; `fathom run --resume` goes on from it.",
+        n_phases: 2,
+        mode: Some(ExposeMode::Inject),
+    },
+];
+
+impl Group {
+    /// Its phases.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the configuration is for exposures of another origin.
+    pub fn phases(&self, config: &Config) -> Result<&'static [&'static dyn Phase]> {
+        static ALL: [&dyn Phase; PHASES.len()] = PHASES;
+        match self.mode.filter(|mode| *mode != config.expose.mode) {
+            Some(_) => {
+                let found = format!("{:?}", config.expose.mode).to_lowercase();
+                Err(ConfigError(format!("expose.mode is \"{found}\"; expected \"{}\" for this command", self.name)).into())
+            }
+            None => Ok(&ALL[..self.n_phases]),
+        }
+    }
 }
 
 fn plural(n: usize) -> &'static str {

@@ -5,7 +5,7 @@ use crate::config::ExposeMode;
 use crate::product_key;
 use crate::run::{Run, Source, skip_marker};
 use anyhow::{Context, Result};
-use fathom::image::{Exposure, ExposureId};
+use fathom::image::{Exposure, ExposureId, ExposureMeta};
 
 pub struct Expose;
 
@@ -20,7 +20,11 @@ impl Phase for Expose {
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let sky = Sky.tasks(run)?;
-        let mode = product_key::section(&run.config.expose.mode);
+        let c = &run.config.expose;
+        let mut mode = product_key::section(&c.mode);
+        if c.mode == ExposeMode::Inject {
+            mode += &product_key::section(&c.injection);
+        }
         let mut tasks = Vec::new();
         for (arm, a) in run.arms.iter().enumerate() {
             // Imported pixels do not depend on the truth that came with them.
@@ -55,18 +59,22 @@ impl Expose {
         let c = &run.config;
         let entry = &run.exposures[task.index];
         let arm = &run.arms[task.arm];
-        let truth = || fathom::format::table::read(&run.path(run.truth_path(task.arm)), "truth");
+        // Of a catalog of any size only what is near the exposure comes into memory.
+        let truth = |meta: &ExposureMeta| {
+            let (center, radius_arcsec) = fathom_sim::reach(meta);
+            fathom::format::truth::read_near(&run.path(run.truth_path(task.arm)), center, radius_arcsec)
+        };
         let mut exposure = match &entry.source {
             Source::Plan(plan) => {
-                return Ok(fathom_sim::simulate(plan, &c.camera, &truth()?, c.run.seed, arm.realisation.unwrap_or(0))?);
+                return Ok(fathom_sim::simulate(plan, &c.camera, &truth(&plan.meta)?, c.run.seed, arm.realisation.unwrap_or(0))?);
             }
             Source::Item(layout, item) => layout.load(item)?,
             Source::File(path) => fathom::format::exposure::read(path, None)?,
         };
         exposure.meta.id = ExposureId(entry.name.clone());
         if let Some(realisation) = arm.realisation.filter(|_| c.expose.mode == ExposeMode::Inject) {
-            // Sums over injected pixels must not meet a NaN of the real ones.
-            fathom_sim::inject(&mut exposure, &truth()?, c.run.seed, realisation)
+            let near = truth(&exposure.meta)?;
+            fathom_sim::inject(&mut exposure, &near, &c.expose.injection, c.run.seed, realisation)
                 .with_context(|| format!("injecting into {}", entry.name))?;
         }
         Ok(exposure)

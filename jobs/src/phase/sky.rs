@@ -59,7 +59,7 @@ impl Phase for Sky {
             let realisation = run.arms[task.arm].realisation.unwrap_or(0);
             fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &plans, c.run.seed, realisation)?
         };
-        fathom::format::table::write(&run.path(&task.path), &task.key, "truth", &truth)?;
+        fathom::format::truth::write(&run.path(&task.path), &task.key, &truth)?;
         Ok(())
     }
 }

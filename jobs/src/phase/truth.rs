@@ -39,7 +39,7 @@ impl Phase for Truth {
     }
 
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
-        let truth = fathom::format::table::read(&run.path(run.truth_path(task.arm)), "truth")?;
+        let truth = fathom::format::truth::read(&run.path(run.truth_path(task.arm)))?;
         let joined = if truth.columns().is_empty() { truth } else { join_limits(run, task.arm, truth)? };
         fathom::format::table::write(&run.path(&task.path), &task.key, "limits", &joined)?;
         Ok(())
