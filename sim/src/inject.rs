@@ -2,7 +2,8 @@
 
 use crate::SimError;
 use crate::camera::NoiseLaw;
-use crate::render::{Renderer, TruthObject};
+use crate::object::TruthObject;
+use crate::render::Renderer;
 use fathom::catalog::Table;
 use fathom::image::Exposure;
 use fathom::random::keyed_rng;
@@ -17,7 +18,7 @@ use rayon::prelude::*;
 /// # Errors
 /// [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
 pub fn inject(exposure: &mut Exposure, truth: &Table, seed: u64, arm: u64) -> Result<(), SimError> {
-    let objects = TruthObject::of_table(truth, &exposure.meta.band)?;
+    let objects = TruthObject::of_table(truth, &exposure.meta.band, exposure.meta.mjd)?;
     let (meta, bbox) = (&exposure.meta, exposure.bbox);
     let renderer = Renderer::new(meta);
     let near: Vec<_> = objects.iter().filter(|o| renderer.may_touch(o, &bbox)).collect();
