@@ -171,7 +171,12 @@ impl TruthObject {
         check(is_ratio(self.axis_ratio), "axis_ratio", self.axis_ratio, "a number in (0, 1]")?;
         check(self.position_angle_deg.is_finite(), "position_angle", self.position_angle_deg, "a finite number")?;
         if let Some(bulge) = &self.bulge {
-            check(is_size(bulge.half_light_radius_arcsec), "bulge_half_light_radius", bulge.half_light_radius_arcsec, "arcsec, not negative")?;
+            check(
+                is_size(bulge.half_light_radius_arcsec),
+                "bulge_half_light_radius",
+                bulge.half_light_radius_arcsec,
+                "arcsec, not negative",
+            )?;
             check(is_ratio(bulge.axis_ratio), "bulge_axis_ratio", bulge.axis_ratio, "a number in (0, 1]")?;
             check(SERSIC_RANGE.contains(&bulge.sersic_n), "bulge_sersic_n", bulge.sersic_n, "a number in 0.3..=6.2")?;
         }
@@ -181,7 +186,11 @@ impl TruthObject {
 
 /// One cell of the truth catalog.
 fn check(id: i64, is_good: bool, key: &str, found: impl ToString, expected: &str) -> Result<(), SimError> {
-    if is_good { Ok(()) } else { Err(SimError::Object { id, key: key.to_owned(), found: found.to_string(), expected: expected.to_owned() }) }
+    if is_good {
+        Ok(())
+    } else {
+        Err(SimError::Object { id, key: key.to_owned(), found: found.to_string(), expected: expected.to_owned() })
+    }
 }
 
 fn morphology_of(id: i64, name: &str, stamps: &StampLibrary) -> Result<Morphology, SimError> {
@@ -192,6 +201,7 @@ fn morphology_of(id: i64, name: &str, stamps: &StampLibrary) -> Result<Morpholog
         return Ok(Morphology::Stamp(stamp.clone()));
     }
     let known: Vec<_> = stamps.names().take(5).collect();
-    let expected = format!("empty text, or stamp:<name> with one of the {} stamps given ({}, ...)", stamps.names().count(), known.join(", "));
+    let expected =
+        format!("empty text, or stamp:<name> with one of the {} stamps given ({}, ...)", stamps.names().count(), known.join(", "));
     check(id, false, "morphology", name, &expected).map(|()| Morphology::Sersic)
 }

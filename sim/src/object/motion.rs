@@ -63,10 +63,7 @@ impl Motion {
         let (sin_ra, cos_ra) = moved.ra_rad().sin_cos();
         let (sin_dec, cos_dec) = moved.dec_rad().sin_cos();
         let parallax = self.parallax_mas * 1e-3;
-        moved.offset_by_arcsec(
-            parallax * (x * sin_ra - y * cos_ra),
-            parallax * ((x * cos_ra + y * sin_ra) * sin_dec - z * cos_dec),
-        )
+        moved.offset_by_arcsec(parallax * (x * sin_ra - y * cos_ra), parallax * ((x * cos_ra + y * sin_ra) * sin_dec - z * cos_dec))
     }
 }
 

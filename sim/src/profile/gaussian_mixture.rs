@@ -1,6 +1,6 @@
 //! Sums of round concentric Gaussians: models whose transform is closed form, at any size.
 
-use super::{ENCLOSED, Radial, bisect};
+use super::{Radial, bisect, share_cut};
 use crate::SimError;
 use std::f64::consts::{PI, TAU};
 
@@ -26,7 +26,7 @@ impl GaussianMixture {
         let mut made = Self { parts: components.iter().map(|(f, s)| (f / total, s * s)).collect(), reach: 0.0 };
         let half_light = bisect(0.0, 2.0 * widest, |r| 0.5 - made.outside(r));
         made.parts.iter_mut().for_each(|(_, s2)| *s2 /= half_light * half_light);
-        made.reach = bisect(0.0, 1e3 * widest / half_light, |r| 1.0 - ENCLOSED - made.outside(r)).max(1.0);
+        made.reach = bisect(0.0, 1e3 * widest / half_light, |r| share_cut(0.5) - made.outside(r)).max(1.0);
         Ok(made)
     }
 
@@ -66,7 +66,7 @@ mod tests {
     fn half_the_light_is_inside_radius_one() {
         let mixture = GaussianMixture::new(&[(3.0, 0.4), (1.0, 2.0), (0.5, 5.0)]).unwrap();
         assert_abs_diff_eq!(mixture.outside(1.0), 0.5, epsilon = 1e-12);
-        assert_abs_diff_eq!(mixture.outside(mixture.reach()), 1.0 - ENCLOSED, epsilon = 1e-9);
+        assert_abs_diff_eq!(mixture.outside(mixture.reach()), share_cut(0.5), epsilon = 1e-9);
         let mut at_zero = [0.0];
         mixture.add_transform(2.0, &[0.0], &mut at_zero);
         assert_abs_diff_eq!(at_zero[0], 2.0, epsilon = 1e-12);

@@ -21,15 +21,18 @@ pub(crate) trait Radial: Send + Sync {
     /// Share of the flux outside `r`, to a per cent of itself: for the size of stamps and the light beyond them.
     fn outside(&self, r: f64) -> f64;
 
-    /// Radius with all but half a per cent of the flux ([`ENCLOSED`]).
+    /// Radius that a stamp covers: all but [`share_cut`] of the flux.
     fn reach(&self) -> f64;
 }
 
-/// Share of the light inside the ellipse that a stamp covers, before the PSF.
+/// Share of the light outside the ellipse that a stamp covers, before the PSF: 1e-4 for a disc, 0.5 % from n = 4 on.
 ///
-/// No stamp holds it all: a Sérsic profile of n = 6 has 1e-4 of its light beyond 278 half-light radii. What lies beyond is cut off,
-/// not folded back: the pixels of a stamp are right, and their sum is the flux that lies there.
-pub(crate) const ENCLOSED: f64 = 0.995;
+/// No stamp holds it all: a Sérsic profile of n = 6 has 1e-4 of its light beyond 251 half-light radii. What lies beyond is cut off,
+/// not folded back: the pixels of a stamp are right, and their sum is the flux that lies there. Profiles without wings are
+/// followed further, at little cost: their edge would be seen, and what is beyond is steep.
+pub(crate) fn share_cut(n: f64) -> f64 {
+    (5e-3 * (n / 4.0).powi(3)).clamp(1e-5, 5e-3)
+}
 
 /// A root of a rising function.
 pub(crate) fn bisect(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {

@@ -45,13 +45,7 @@ impl StampGalaxy {
     /// # Errors
     /// [`SimError::Config`] for stamps with fewer than 8 or more than 1024 pixels on a side, pixels that are not finite, a sum that is not
     /// positive, or a scale or noise out of range; `name` is named.
-    pub fn new(
-        name: &str,
-        image: ArrayView2<f64>,
-        pixel_arcsec: f64,
-        psf: ArrayView2<f64>,
-        noise_sigma: f64,
-    ) -> Result<Self, SimError> {
+    pub fn new(name: &str, image: ArrayView2<f64>, pixel_arcsec: f64, psf: ArrayView2<f64>, noise_sigma: f64) -> Result<Self, SimError> {
         let section = format!("stamp {name}");
         let largest = image.nrows().max(image.ncols());
         let smallest = image.nrows().min(image.ncols()).min(psf.nrows()).min(psf.ncols());
