@@ -94,15 +94,7 @@ mod tests {
         let plans = plan_exposures(&camera, center, &["g".into(), "r".into()], 2).unwrap();
         for (east, north) in [(0.0, 0.0), (-24.0, 21.0), (3.3, -5.1)] {
             let position = center.offset_by_arcsec(east, north);
-            let star = TruthObject {
-                id: 1,
-                position,
-                flux_njy: 1.0,
-                half_light_radius_arcsec: 0.0,
-                axis_ratio: 1.0,
-                position_angle_deg: 0.0,
-                sersic_n: 0.0,
-            };
+            let star = TruthObject::point(1, position, 1.0);
             let mut expected = 0.0;
             for plan in plans.iter().filter(|p| p.meta.band == "r") {
                 let bbox = plan.meta.bbox();

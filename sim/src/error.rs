@@ -22,11 +22,11 @@ pub enum SimError {
         /// Object.
         id: i64,
         /// Column.
-        key: &'static str,
+        key: String,
         /// Value.
-        found: f64,
+        found: String,
         /// Range.
-        expected: &'static str,
+        expected: String,
     },
     /// An exposure could not be put together.
     #[error(transparent)]

@@ -3,7 +3,8 @@
 use crate::camera::VariancePlane;
 use crate::defects::{Defects, dilate};
 use crate::noise::normal;
-use crate::render::{Renderer, TruthObject};
+use crate::object::TruthObject;
+use crate::render::Renderer;
 use crate::{CameraConfig, ExposurePlan, SimError};
 use fathom::catalog::Table;
 use fathom::image::{Exposure, MaskPlane};
@@ -21,7 +22,7 @@ use rayon::prelude::*;
 /// [`SimError::Config`] for a setting out of range, [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
 pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed: u64, arm: u64) -> Result<Exposure, SimError> {
     camera.check()?;
-    let objects = TruthObject::of_table(truth, &plan.meta.band)?;
+    let objects = TruthObject::of_table(truth, &plan.meta.band, plan.meta.mjd)?;
     let meta = &plan.meta;
     // The noise needs the expectation in electrons; the counts are made from them afterwards.
     let mut electrons = Array2::<f64>::zeros(meta.shape);
@@ -107,7 +108,7 @@ mod tests {
             let exposure = simulate(&plan, &camera, &truth, 11, 0).unwrap();
             assert!(exposure.mask.iter().all(|m| *m == 0));
             let mut model = Array2::<f64>::from_elem(plan.meta.shape, plan.meta.known_sky_adu.unwrap());
-            for object in TruthObject::of_table(&truth, "r").unwrap() {
+            for object in TruthObject::of_table(&truth, "r", plan.meta.mjd).unwrap() {
                 let (stamp_box, stamp) = render_object(&plan.meta, &object).unwrap().unwrap();
                 let part = stamp_box.intersect(&plan.meta.bbox());
                 let adu_per_njy = 1.0 / plan.meta.photo_calib.mean_njy_per_adu;
@@ -168,7 +169,7 @@ mod tests {
             n(MaskPlane::Bad)
         );
         assert!(clean.mask.iter().all(|m| *m == 0));
-        let star = &TruthObject::of_table(&truth, "r").unwrap()[0];
+        let star = &TruthObject::of_table(&truth, "r", plan.meta.mjd).unwrap()[0];
         let (near, _) = render_object(&plan.meta, star).unwrap().unwrap();
         // Both have their own noise: an object shifts the draws of its rows. 7 standard deviations of the difference.
         let limit_adu = 7.0 * (2.0 * f64::from(clean.variance.mean().unwrap())).sqrt();
@@ -201,7 +202,7 @@ mod tests {
         assert!(before.mask == without_plane && after.mask != without_plane);
         let gain = plan.meta.gain_e_per_adu;
         let mut expected_e = 0.0;
-        for object in TruthObject::of_table(&truth, "r").unwrap() {
+        for object in TruthObject::of_table(&truth, "r", plan.meta.mjd).unwrap() {
             let (stamp_box, stamp) = render_object(&plan.meta, &object).unwrap().unwrap();
             let part = stamp_box.intersect(&plan.meta.bbox());
             let is_usable = before.mask.slice(before.bbox.slice_of(&part)).mapv(|m| f64::from(u8::from(m & MaskPlane::UNUSABLE == 0)));

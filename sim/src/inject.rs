@@ -3,7 +3,8 @@
 use crate::SimError;
 use crate::camera::NoiseLaw;
 use crate::error::check;
-use crate::render::{Renderer, TruthObject};
+use crate::object::TruthObject;
+use crate::render::Renderer;
 use fathom::catalog::Table;
 use fathom::geometry::Box2;
 use fathom::image::{Exposure, MaskPlane};
@@ -58,7 +59,7 @@ struct Drawn {
 /// [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
 pub fn inject(exposure: &mut Exposure, truth: &Table, config: &InjectionConfig, seed: u64, arm: u64) -> Result<(), SimError> {
     config.check()?;
-    let objects = TruthObject::of_table(truth, &exposure.meta.band)?;
+    let objects = TruthObject::of_table(truth, &exposure.meta.band, exposure.meta.mjd)?;
     let (meta, bbox) = (&exposure.meta, exposure.bbox);
     let renderer = Renderer::new(meta);
     let near: Vec<_> = objects.iter().filter(|o| renderer.may_touch(o, &bbox)).collect();

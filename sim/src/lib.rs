@@ -19,6 +19,7 @@ mod expose;
 mod field;
 mod inject;
 mod noise;
+mod object;
 mod profile;
 mod render;
 
@@ -28,5 +29,6 @@ pub use error::SimError;
 pub use expose::simulate;
 pub use field::{FieldConfig, GridConfig, InjectionGridConfig, SurveyConfig, make_truth};
 pub use inject::{InjectionConfig, inject};
-pub use profile::{SERSIC_RANGE, Sersic};
-pub use render::{TruthObject, reach, render_object};
+pub use object::{Bulge, Morphology, TruthObject};
+pub use profile::{GaussianMixture, SERSIC_RANGE, Sersic, StampGalaxy, StampLibrary};
+pub use render::{Renderer, reach, render_object};

@@ -84,7 +84,7 @@ impl SurveyConfig {
         c("half_light_radius_arcsec", in_range(radius, 0.01, 10.0), &radius, "0.01..=10 arcsec")?;
         c("radius_scatter", in_range(self.radius_scatter, 0.0, 2.0), &self.radius_scatter, "0..=2")?;
         let are_indices = !self.sersic_n.is_empty() && self.sersic_n.iter().all(|n| crate::profile::SERSIC_RANGE.contains(n));
-        c("sersic_n", are_indices, &self.sersic_n, "one or more numbers in 0.5..=6")?;
+        c("sersic_n", are_indices, &self.sersic_n, "one or more numbers in 0.3..=6.2")?;
         c("axis_ratio", is_range(self.axis_ratio, 0.05, 1.0), &self.axis_ratio, "[low, high] in 0.05..=1")?;
         c("companion_fraction", in_range(self.companion_fraction, 0.0, 0.9), &self.companion_fraction, "0..=0.9")?;
         c("companion_arcsec", is_range(self.companion_arcsec, 0.0, 60.0), &self.companion_arcsec, "[low, high] in 0..=60 arcsec")?;
@@ -283,7 +283,7 @@ mod tests {
         let (tract, bands, plans) = scene();
         let table = make_truth(&FieldConfig::default(), &tract, &bands, &plans, 20, 0).unwrap();
         fathom::format::truth::check(&table, &bands).unwrap();
-        let objects = TruthObject::of_table(&table, "r").unwrap();
+        let objects = TruthObject::of_table(&table, "r", 60_000.0).unwrap();
         let detectable: Vec<_> = objects.iter().filter(|o| matched_snr(o, &plans, "r") > 5.0).collect();
         let area_arcmin2 = (1024.0f64 * 0.2 / 60.0).powi(2);
         let density = detectable.len() as f64 / area_arcmin2;
