@@ -9,3 +9,4 @@ mod layout;
 mod ranks;
 mod real_data;
 mod reuse;
+mod truth;

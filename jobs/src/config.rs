@@ -1,5 +1,6 @@
 //! The resolved configuration of a run: one section a phase, every key with a default.
 
+use crate::phase::TruthConfig;
 use anyhow::{Context, Result, anyhow, bail};
 use fathom::associate::{AssociateConfig, AssociatePeaks};
 use fathom::background::{CharacterizeVisit, VisitConfig};
@@ -47,6 +48,7 @@ pub struct Config {
     pub associate: AssociateConfig,
     pub deblend: DeblendConfig,
     pub measure: MeasureConfig,
+    pub truth: TruthConfig,
     pub validate: ValidateConfig,
 }
 
@@ -177,6 +179,7 @@ impl Config {
         if self.expose.mode == ExposeMode::Simulate {
             fathom_sim::plan_exposures(&self.camera, tract.center(), bands, self.run.seed)?;
         }
+        self.truth.check()?;
         self.validate.check()?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::prepared::Prepared;
 use super::warp::{WarpOutcome, floor, warp_pixel};
 use super::{BandCoadd, CoaddInputRecord};
 use crate::background::VisitProduct;
-use crate::geometry::{Box2, Patch, PixelPoint, Tract};
+use crate::geometry::{Box2, Cell, Patch, PixelPoint, Tract};
 use crate::image::{Exposure, ExposureMeta, MaskPlane};
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
@@ -124,10 +124,48 @@ impl MakeCoadd {
     /// # Errors
     /// [`CoaddError::NoExposure`].
     pub fn start(&self, tract: &Tract, patch: &Patch, band: &str, all: &[(&ExposureMeta, &VisitProduct)]) -> Result<CoaddSums, CoaddError> {
+        self.start_on(tract, patch.bbox, tract.cells_in(&patch.bbox), band, all)
+    }
+
+    /// Starts a direct coadd of noiseless light on any box of the tract, with the weights of the coadd itself: to be filled by
+    /// [`CoaddSums::add_warp`] with exposures that hold the light and the mask of the real ones; its noise covariance stays empty.
+    ///
+    /// # Errors
+    /// [`CoaddError::NoExposure`].
+    pub fn start_light(
+        &self,
+        tract: &Tract,
+        bbox: Box2,
+        band: &str,
+        all: &[(&ExposureMeta, &VisitProduct)],
+    ) -> Result<CoaddSums, CoaddError> {
+        self.start_on(tract, bbox, Vec::new(), band, all)
+    }
+
+    /// Pixels of the exposure whose values the warp onto a box of the tract takes; empty if they do not meet.
+    #[must_use]
+    pub fn under(&self, tract: &Tract, bbox: &Box2, meta: &ExposureMeta) -> Box2 {
+        image_of(tract.wcs(), &meta.wcs, bbox).grown(self.config.lanczos_order as i32 + 1).intersect(&meta.bbox())
+    }
+
+    /// Pixels of the tract that light on a box of the exposure reaches, kernel included.
+    #[must_use]
+    pub fn reached(&self, tract: &Tract, bbox: &Box2, meta: &ExposureMeta) -> Box2 {
+        image_of(&meta.wcs, tract.wcs(), &bbox.grown(self.config.lanczos_order as i32 + 1)).intersect(&tract.bbox())
+    }
+
+    fn start_on(
+        &self,
+        tract: &Tract,
+        bbox: Box2,
+        cells: Vec<Cell>,
+        band: &str,
+        all: &[(&ExposureMeta, &VisitProduct)],
+    ) -> Result<CoaddSums, CoaddError> {
         if all.is_empty() {
             return Err(CoaddError::NoExposure { band: band.to_owned() });
         }
-        let shape = patch.bbox.shape();
+        let shape = bbox.shape();
         let inputs: Vec<_> = all
             .iter()
             .map(|(meta, visit)| CoaddInputRecord { id: meta.id.clone(), weight: direct_weight(meta, visit, tract), n_pixels: 0 })
@@ -144,7 +182,7 @@ impl MakeCoadd {
         Ok(CoaddSums {
             band: band.to_owned(),
             tract: tract.clone(),
-            bbox: patch.bbox,
+            bbox,
             min_kernel_weight: self.config.min_kernel_weight,
             fwhm_px: fwhm / weights,
             flux: Array2::zeros(shape),
@@ -153,7 +191,7 @@ impl MakeCoadd {
             likelihood: Array2::from_elem(shape, LikelihoodTerms::default()),
             mask: Array2::zeros(shape),
             inputs_wyx: Array3::zeros((inputs.len().div_ceil(64), shape.0, shape.1)),
-            covariance: CovarianceSums::new(tract.cells_in(&patch.bbox), kernel.n_taps(), finest),
+            covariance: CovarianceSums::new(cells, kernel.n_taps(), finest),
             kernel,
             inputs,
         })

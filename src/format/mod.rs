@@ -16,6 +16,7 @@ pub mod product;
 pub mod run;
 pub mod table;
 pub mod truth;
+pub mod truth_pixels;
 pub mod visit;
 
 #[cfg(test)]

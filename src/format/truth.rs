@@ -136,6 +136,22 @@ pub fn read(path: &Path) -> Result<Table, FormatError> {
     table_format::read(path, "truth")
 }
 
+/// Number of objects.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn n_rows(path: &Path) -> Result<usize, FormatError> {
+    Ok(Node::open(path, None)?.child("truth", "a table")?.count("n_rows")? as usize)
+}
+
+/// Some rows of the catalog, in the order of the file.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn read_rows(path: &Path, rows: Range<usize>) -> Result<Table, FormatError> {
+    table_format::take(&Node::open(path, None)?, "truth", Some(&[rows]))
+}
+
 /// The objects whose tiles come within `radius_arcsec` of `center`, motion allowed for, and all that may be far from their
 /// position: never fewer than there are, in the order of the file.
 ///

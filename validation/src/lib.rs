@@ -22,6 +22,7 @@ mod statistics;
 mod survey;
 mod validate;
 
+pub mod limit;
 pub mod theory;
 
 pub use key_figures::key_figures;

@@ -12,6 +12,8 @@ mod truth;
 mod validate;
 mod visit;
 
+pub use truth::TruthConfig;
+
 use crate::run::{Run, skip_marker};
 use anyhow::Result;
 use std::path::{Path, PathBuf};

@@ -25,7 +25,7 @@ impl Phase for Validate {
     }
 
     fn about(&self) -> &'static str {
-        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits.h5, <arm>/layers, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches), metrics.json, report/index.html."
+        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches), metrics.json, report/index.html."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
@@ -80,10 +80,11 @@ pub fn catalog(run: &Run, arm: usize) -> Result<Table> {
 
 /// True objects of an arm with their limits; no columns if the arm has none.
 pub fn limits(run: &Run, arm: usize) -> Result<Table> {
-    match Truth.tasks(run)?.into_iter().find(|t| t.arm == arm) {
-        Some(task) => Ok(fathom::format::table::read(&run.path(&task.path), "limits")?),
-        None => Ok(Table::new()),
+    let mut limits = Table::new();
+    for task in Truth.tasks(run)?.into_iter().filter(|t| t.arm == arm) {
+        limits.append(fathom::format::table::read(&run.path(&task.path), "limits")?)?;
     }
+    Ok(limits)
 }
 
 fn gather(run: &Run) -> Result<ValidateInput> {

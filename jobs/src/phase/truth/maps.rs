@@ -1,8 +1,6 @@
-//! truth: the theoretical limits of every true object, from the maps that the chain made of the same data.
+//! Limits from the likelihood maps that the chain made of the same data.
 
-use super::{Phase, Task, associate::Associate, coadd::Coadd, keys_of, sky::Sky};
 use crate::config::ExposeMode;
-use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
 use fathom::catalog::{ColumnData, Table};
@@ -10,46 +8,11 @@ use fathom::format::coadd::Plane;
 use fathom::geometry::{Box2, PixelPoint, SkyPoint};
 use fathom::image::MaskPlane;
 
-pub struct Truth;
-
-impl Phase for Truth {
-    fn name(&self) -> &'static str {
-        "truth"
-    }
-
-    fn about(&self) -> &'static str {
-        "Joins to every true object its theoretical limits: significance and flux error of the same data.\n\nReads: <arm>/truth.h5, <arm>/coadd/<patch>.h5, control/parents.h5.\nWrites: <arm>/limits.h5."
-    }
-
-    fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
-        let validate = product_key::section(&run.config.validate.match_radius_fwhm);
-        let is_injection = run.config.expose.mode == ExposeMode::Inject;
-        let control = if is_injection { keys_of(&Associate, run, 0)? } else { Vec::new() };
-        let mut tasks = Vec::new();
-        for t in Sky.tasks(run)? {
-            let inputs = keys_of(&Coadd, run, t.arm)?;
-            let parts = [validate.as_str(), &t.key].into_iter().chain(inputs.iter().chain(&control).map(String::as_str));
-            tasks.push(Task {
-                path: std::path::PathBuf::from(&run.arms[t.arm].name).join("limits.h5"),
-                key: product_key::key("truth", parts),
-                ..t
-            });
-        }
-        Ok(tasks)
-    }
-
-    fn run(&self, run: &Run, task: &Task) -> Result<()> {
-        let truth = fathom::format::truth::read(&run.path(run.truth_path(task.arm)))?;
-        let joined = if truth.columns().is_empty() { truth } else { join_limits(run, task.arm, truth)? };
-        fathom::format::table::write(&run.path(&task.path), &task.key, "limits", &joined)?;
-        Ok(())
-    }
-}
-
 /// Bits within one FWHM that make a true object useless for a comparison.
 const SPOILED: u32 = MaskPlane::Sat.bit() | MaskPlane::NoData.bit();
 
-fn join_limits(run: &Run, arm: usize, mut truth: Table) -> Result<Table> {
+/// Joins `<band>_snr_true`, `<band>_flux_err_limit`, and `is_usable`.
+pub fn join_limits(run: &Run, arm: usize, mut truth: Table) -> Result<Table> {
     let bands = &run.config.run.bands;
     let mosaic = run.mosaic(arm)?;
     let scale = run.config.sky_map.pixel_scale_arcsec;

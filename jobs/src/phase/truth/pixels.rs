@@ -1,0 +1,105 @@
+//! Noiseless pixels of each object alone, through the warps, weights and masks of the direct coadd.
+
+use super::light::exposure_of_light;
+use crate::run::Run;
+use anyhow::Result;
+use fathom::background::{BackgroundMesh, VisitProduct};
+use fathom::catalog::Table;
+use fathom::coadd::MakeCoadd;
+use fathom::format::truth_pixels::TruthPixels;
+use fathom::geometry::Box2;
+use fathom::image::{Exposure, ExposureMeta};
+use fathom_sim::{Renderer, TruthObject};
+use ndarray::{Array2, Array3, Axis};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// An object on one exposure: index of the exposure in its band, pixels covered, nJy per pixel.
+type Stamp = (usize, Box2, Array2<f64>);
+
+/// Objects whose stamps on all exposures are in memory together.
+const CHUNK: usize = 50;
+
+/// Every object of the batch that reaches the tract.
+pub fn alone(run: &Run, arm: usize, truth: &Table) -> Result<Vec<TruthPixels>> {
+    let rows: Vec<usize> = (0..truth.n_rows()).collect();
+    let mut objects = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(CHUNK) {
+        objects.extend(alone_of(run, arm, &truth.take(chunk))?);
+    }
+    Ok(objects)
+}
+
+fn alone_of(run: &Run, arm: usize, truth: &Table) -> Result<Vec<TruthPixels>> {
+    let stage = MakeCoadd::new(run.config.coadd.clone())?;
+    let inputs = run.band_inputs(arm)?;
+    let bands = &run.config.run.bands;
+    // Where each object's light falls on the tract, in any band and exposure.
+    let mut boxes: BTreeMap<i64, Box2> = BTreeMap::new();
+    let mut stamps_by_band: Vec<BTreeMap<i64, Vec<Stamp>>> = Vec::new();
+    for band in bands {
+        let mut stamps: BTreeMap<i64, Vec<Stamp>> = BTreeMap::new();
+        for (i, (meta, _)) in inputs[band].iter().enumerate() {
+            let objects = TruthObject::of_table(truth, band, meta.mjd)?;
+            let renderer = Renderer::new(meta);
+            let drawn: Vec<_> = objects.par_iter().filter_map(|o| renderer.render(o).map(|(b, v)| (o.id, b, v))).collect();
+            for (id, stamp_box, values) in drawn.into_iter().filter(|(_, b, _)| !b.intersect(&meta.bbox()).is_empty()) {
+                let reached = stage.reached(&run.tract, &stamp_box.intersect(&meta.bbox()), meta);
+                if !reached.is_empty() {
+                    boxes.entry(id).and_modify(|b| *b = b.union(&reached)).or_insert(reached);
+                    stamps.entry(id).or_default().push((i, stamp_box, values));
+                }
+            }
+        }
+        stamps_by_band.push(stamps);
+    }
+    let mut objects: Vec<TruthPixels> = boxes
+        .iter()
+        .map(|(&id, &bbox)| TruthPixels { id, bbox, values_njy_byx: Array3::zeros((bands.len(), bbox.shape().0, bbox.shape().1)) })
+        .collect();
+    for (b, (band, stamps)) in bands.iter().zip(&stamps_by_band).enumerate() {
+        let all: Vec<(&ExposureMeta, VisitProduct)> = inputs[band]
+            .iter()
+            .map(|(m, v)| (m, VisitProduct { background: BackgroundMesh::constant(m.bbox(), 0.0), ..v.clone() }))
+            .collect();
+        let masks = masks_under(run, arm, &stage, &all, objects.iter().map(|o| o.bbox))?;
+        let list: Vec<_> = all.iter().map(|(m, v)| (*m, v)).collect();
+        objects.par_iter_mut().try_for_each(|object| -> Result<()> {
+            let mut sums = stage.start_light(&run.tract, object.bbox, band, &list)?;
+            let own = stamps.get(&object.id).map_or(&[][..], Vec::as_slice);
+            // Also the exposures that it is not seen on: they are part of the weights.
+            for (i, (meta, visit)) in list.iter().enumerate() {
+                let under = stage.under(&run.tract, &object.bbox, meta);
+                let Some(real) = masks[i].as_ref().filter(|_| !under.is_empty()) else { continue };
+                let stamp = own.iter().find(|(k, _, _)| *k == i).map(|(_, b, v)| (b, v));
+                sums.add_warp(i, &exposure_of_light(real, under, stamp), visit);
+            }
+            let image = sums.finish().image_njy;
+            object.values_njy_byx.index_axis_mut(Axis(0), b).assign(&image.mapv(|v| if v.is_finite() { v } else { 0.0 }));
+            Ok(())
+        })?;
+    }
+    Ok(objects)
+}
+
+/// The exposures' pixels under all boxes together; none where they do not meet.
+fn masks_under(
+    run: &Run,
+    arm: usize,
+    stage: &MakeCoadd,
+    all: &[(&ExposureMeta, VisitProduct)],
+    boxes: impl Iterator<Item = Box2>,
+) -> Result<Vec<Option<Exposure>>> {
+    let whole = boxes.reduce(|a, b| a.union(&b)).unwrap_or(Box2::new(0, 0, 0, 0));
+    let read = |meta: &ExposureMeta| -> Result<Option<Exposure>> {
+        // A box's image lies in that of a larger box, but for the rounding of the nodes between which positions are interpolated.
+        let under = stage.under(&run.tract, &whole, meta).grown(2).intersect(&meta.bbox());
+        if under.is_empty() {
+            return Ok(None);
+        }
+        let mut exposure = fathom::format::exposure::read(&run.path(run.exposure_path(arm, &meta.id.0)), Some(&under))?;
+        exposure.sanitize();
+        Ok(Some(exposure))
+    };
+    all.iter().map(|(meta, _)| read(meta)).collect()
+}

@@ -1,0 +1,113 @@
+//! What the truth phase says of every true object: its noiseless pixels on the coadd, and what the data allow.
+
+use crate::launch::{self, SMOKE};
+use fathom::background::{BackgroundMesh, VisitProduct};
+use fathom::coadd::MakeCoadd;
+use fathom::format::{coadd::CoaddMosaic, coadd::Plane, exposure, truth, truth_pixels, visit};
+use fathom::geometry::{SkyMapConfig, Tract};
+use fathom::image::Exposure;
+use fathom_sim::{Renderer, TruthObject};
+use ndarray::Array2;
+
+fn tract(folder: &std::path::Path) -> Tract {
+    let config: toml::Table = toml::from_str(&std::fs::read_to_string(folder.join("config.toml")).unwrap()).unwrap();
+    let map: SkyMapConfig = config["sky_map"].clone().try_into().unwrap();
+    Tract::new(&map).unwrap()
+}
+
+/// The sum of all objects' truth pixels is the coadd of noiseless exposures that hold all objects, to 1e-5 of its peak; and
+/// what the real coadd shows besides is noise.
+#[test]
+fn truths_sum_to_the_noiseless_coadd() {
+    let folder = launch::temporary();
+    let folder = folder.path();
+    launch::smoke(2, folder, &["--set", "truth.pixels=true"]).ok();
+    let tract = tract(folder);
+    let main = folder.join("main");
+    let stage = MakeCoadd::new(fathom::coadd::CoaddConfig::default()).unwrap();
+    let catalog = truth::read(&main.join("truth.h5")).unwrap();
+    let objects: Vec<_> = launch::files(&main.join("truth_pixels"))
+        .iter()
+        .flat_map(|p| truth_pixels::read(&main.join("truth_pixels").join(p)).unwrap().1)
+        .collect();
+    assert!(objects.len() > 10, "{} objects", objects.len());
+    let patches = tract.patches().iter().map(|p| main.join("coadd").join(format!("{}.h5", p.id))).collect();
+    let mosaic = CoaddMosaic::new(tract.clone(), patches);
+    for (b, band) in ["g", "r"].into_iter().enumerate() {
+        let mut sum = Array2::<f64>::zeros(tract.bbox().shape());
+        for o in &objects {
+            let mut part = sum.slice_mut(tract.bbox().slice_of(&o.bbox));
+            part.zip_mut_with(&o.values_njy_byx.index_axis(ndarray::Axis(0), b), |s, v| *s += f64::from(*v));
+        }
+        // The slow way: noiseless exposures with everything in them, under the real masks.
+        let inputs: Vec<(Exposure, VisitProduct)> = launch::files(&main.join("exposures"))
+            .iter()
+            .filter(|p| p.to_string_lossy().starts_with(band))
+            .map(|p| {
+                let mut e = exposure::read(&main.join("exposures").join(p), None).unwrap();
+                e.sanitize();
+                let v = visit::read(&main.join("visit").join(p)).unwrap();
+                let mut light = Array2::<f64>::zeros(e.bbox.shape());
+                let renderer = Renderer::new(&e.meta);
+                for o in TruthObject::of_table(&catalog, band, e.meta.mjd).unwrap() {
+                    let Some((stamp_box, stamp)) = renderer.render(&o) else { continue };
+                    let part = stamp_box.intersect(&e.bbox);
+                    if !part.is_empty() {
+                        light.slice_mut(e.bbox.slice_of(&part)).scaled_add(1.0, &stamp.slice(stamp_box.slice_of(&part)));
+                    }
+                }
+                e.image = light.mapv(|njy| (njy / e.meta.photo_calib.mean_njy_per_adu) as f32);
+                e.variance.fill(1.0);
+                let background = BackgroundMesh::constant(e.bbox, 0.0);
+                (e, VisitProduct { background, ..v })
+            })
+            .collect();
+        let list: Vec<_> = inputs.iter().map(|(e, v)| (&e.meta, v)).collect();
+        let mut sums = stage.start_light(&tract, tract.bbox(), band, &list).unwrap();
+        inputs.iter().enumerate().for_each(|(i, (e, v))| sums.add_warp(i, e, v));
+        let whole = sums.finish().image_njy;
+        let peak = whole.iter().filter(|v| v.is_finite()).fold(0.0f32, |m, v| m.max(*v));
+        let worst = whole.iter().zip(&sum).filter(|(w, _)| w.is_finite()).map(|(w, s)| (f64::from(*w) - s).abs()).fold(0.0, f64::max);
+        println!("{band}: sum of truths off by {:.1e} of the peak", worst / f64::from(peak));
+        assert!(worst < 1e-5 * f64::from(peak), "{band}: {worst} of {peak}");
+
+        // Noise besides: (coadd - truth)² / variance is 1 in the mean. The mesh background of so crowded a field is off by tenths of a
+        // sigma, and correlated noise has fewer independent pixels than there are: 10 %.
+        let (image, variance) =
+            (mosaic.plane(band, Plane::Image, &tract.bbox()).unwrap(), mosaic.plane(band, Plane::Variance, &tract.bbox()).unwrap());
+        let mask = mosaic.mask(band, &tract.bbox()).unwrap();
+        let (mut chi2, mut n) = (0.0, 0.0);
+        for (((z, v), m), t) in image.iter().zip(&variance).zip(&mask).zip(&whole) {
+            if *m == 0 && z.is_finite() && *v > 0.0 {
+                chi2 += f64::from(z - t).powi(2) / f64::from(*v);
+                n += 1.0;
+            }
+        }
+        println!("{band}: mean of squared residuals {:.3} of {n} pixels", chi2 / n);
+        assert!(n > 5000.0 && (chi2 / n - 1.0).abs() < 0.1, "{band}: {} of {n}", chi2 / n);
+    }
+}
+
+/// A star's optimal filter over the exposures is what the likelihood maps hold at its pixel; a blend can only know less.
+#[test]
+fn limits_agree_with_the_likelihood_maps() {
+    let table = launch::run_table(launch::reference(), "truth");
+    let (class, usable) = (table.text("class").unwrap(), table.bool("is_usable").unwrap());
+    for band in ["g", "r"] {
+        let column = |name: &str| table.f64(&format!("{band}_{name}")).unwrap();
+        let (map, optimal) = (column("snr_true"), column("snr_optimal"));
+        let (alone, blend, bound) = (column("flux_err_alone"), column("flux_err_blend"), column("flux_err_limit"));
+        let mut n = 0;
+        for i in 0..table.n_rows() {
+            assert!(!(blend[i] < alone[i] * (1.0 - 1e-12)), "{band}: row {i} knows more in its blend");
+            if class[i] == "star" && usable[i] {
+                // The map at the nearest pixel; the slope of the background; masked pixels by a table of the PSF: 1 %.
+                assert!((optimal[i] / map[i] - 1.0).abs() < 0.01, "{band}, row {i}: {} and {}", optimal[i], map[i]);
+                // Light of neighbours adds noise to the one, not to the other.
+                assert!(alone[i] > 0.98 * bound[i], "{band}, row {i}: {} and {}", alone[i], bound[i]);
+                n += 1;
+            }
+        }
+        assert!(n >= 3, "{n} stars");
+    }
+}
