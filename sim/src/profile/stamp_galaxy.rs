@@ -102,7 +102,7 @@ impl StampGalaxy {
         sum
     }
 
-    /// Power spectrum of the noise that comes with total flux 1 \[(half-light radius)²\] at a frequency \[cycles per half-light radius\]: white noise
+    /// Power spectrum of the noise that comes with total flux 1 \[(half-light radius)⁻²\] at a frequency \[cycles per half-light radius\]: white noise
     /// of the stamp's pixels, amplified by the deconvolution.
     ///
     /// Drawn with flux f, through a PSF φ, half-light radii of B pixels: a pixel's variance is f²/|det B| ∫ power(Bᵀk) |φ(k)|² dk.
@@ -111,7 +111,7 @@ impl StampGalaxy {
         let n = self.spectrum.nrows() as i64;
         let Some([(ix, _), (iy, _)]) = self.taps(kx, ky) else { return 0.0 };
         let gain_sq = self.gain_sq[[(iy + 1).rem_euclid(n) as usize, (ix + 1).rem_euclid(n) as usize]];
-        (self.noise_share * self.pixel_arcsec / self.half_light_arcsec).powi(2) * gain_sq
+        (self.noise_share * self.half_light_arcsec / self.pixel_arcsec).powi(2) * gain_sq
     }
 
     /// First of four nodes and Lagrange's weights along x and y; none beyond the Nyquist frequency.
