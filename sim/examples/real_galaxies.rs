@@ -9,8 +9,8 @@ use fathom_sim::{Morphology, Renderer, StampLibrary, TruthObject};
 use ndarray::Array2;
 use std::sync::Arc;
 
-const SIDE: usize = 48;
-const COLUMNS: usize = 16;
+const SIDE: usize = 28;
+const COLUMNS: usize = 20;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -65,6 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (noise, most) = median(&mut shares);
     println!("{} galaxies, median half-light radius {:.2} arcsec", names.len(), median(&mut sizes).0);
     println!("noise of a pixel / peak: median {noise:.4}, at most {most:.4}");
+    let picture = Array2::from_shape_fn((2 * picture.nrows(), 2 * picture.ncols()), |(j, i)| picture[[j / 2, i / 2]]);
     let (ny, nx) = picture.dim();
     let mut bytes = format!("P5\n{nx} {ny}\n255\n").into_bytes();
     for row in picture.rows().into_iter().rev() {
