@@ -32,7 +32,11 @@ pub(super) fn subtract(stamp: &mut Array2<f64>, profile: &dyn Radial, shape: [[f
         let r = (inverse[0][0] * x + inverse[0][1] * y).hypot(inverse[1][0] * x + inverse[1][1] * y);
         profile.density(r) / area
     };
-    let n_steps = if n <= 256 && square_ratio(shape) > 0.3 { 16 } else { 32 };
+    let n_steps = match (n, square_ratio(shape) > 0.25) {
+        (..=128, true) => 8,
+        (..=256, true) => 16,
+        _ => 32,
+    };
     let step = n as f64 / n_steps as f64;
     // One node more than needed on either side, for the cubic.
     let position = |i: usize| (i as f64 - 1.0) * step - half;

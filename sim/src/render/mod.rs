@@ -64,6 +64,13 @@ enum Light {
 }
 
 impl Component {
+    /// True for light that falls slowly in all directions, so that a coarse grid holds it where it is folded.
+    fn is_winged(&self) -> bool {
+        let [[a, b], [c, d]] = self.shape;
+        let is_round = (a * d - b * c).abs() > 0.25 * (a * a + b * b).max(c * c + d * d);
+        is_round && matches!(&self.light, Light::Round(profile) if profile.reach() > 10.0)
+    }
+
     /// Half-width of the light along x and y \[pixel\].
     fn reach_px(&self) -> f64 {
         let of_rows = |length: fn(f64, f64) -> f64| self.shape.iter().map(|[a, b]| length(*a, *b)).fold(0.0, f64::max);
@@ -142,7 +149,9 @@ impl<'a> Renderer<'a> {
         }
         let components = self.components(object, at);
         // The next image of the square must keep its core, as wide as the PSF, and most of its light out of the stamp; the rest can be taken off.
-        let reach_px = components.iter().map(Component::reach_px).fold(8.0, f64::max);
+        // Wings beyond n = 2 go on far and smoothly: half of the way to where they are cut does for them.
+        let share = |c: &Component| if c.is_winged() { 0.5 } else { 1.0 };
+        let reach_px = components.iter().map(|c| share(c) * c.reach_px()).fold(8.0, f64::max);
         let needed = half as f64 + reach_px.max(self.meta.psf.radius_px() as f64 + 8.0);
         let side = self.side_of_at_least(needed.max(2.0 * half as f64));
         Some(self.extended(object, at, &components, side, (2 * half).min(side)))
