@@ -8,6 +8,7 @@ pub mod exposure;
 #[cfg(feature = "fits")]
 pub mod fits;
 mod flat;
+pub mod galaxy_stamps;
 mod hdf5_io;
 pub mod import;
 pub mod layers;

@@ -2,6 +2,7 @@
 
 use crate::SimError;
 use crate::error::check;
+use fathom::format::galaxy_stamps::GalaxyStamp;
 use ndarray::{Array2, ArrayView2};
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex64;
@@ -102,7 +103,7 @@ impl StampGalaxy {
         sum
     }
 
-    /// Power spectrum of the noise that comes with total flux 1 \[(half-light radius)²\] at a frequency \[cycles per half-light radius\]: white noise
+    /// Power spectrum of the noise that comes with total flux 1 \[(half-light radius)⁻²\] at a frequency \[cycles per half-light radius\]: white noise
     /// of the stamp's pixels, amplified by the deconvolution.
     ///
     /// Drawn with flux f, through a PSF φ, half-light radii of B pixels: a pixel's variance is f²/|det B| ∫ power(Bᵀk) |φ(k)|² dk.
@@ -111,7 +112,7 @@ impl StampGalaxy {
         let n = self.spectrum.nrows() as i64;
         let Some([(ix, _), (iy, _)]) = self.taps(kx, ky) else { return 0.0 };
         let gain_sq = self.gain_sq[[(iy + 1).rem_euclid(n) as usize, (ix + 1).rem_euclid(n) as usize]];
-        (self.noise_share * self.pixel_arcsec / self.half_light_arcsec).powi(2) * gain_sq
+        (self.noise_share * self.half_light_arcsec / self.pixel_arcsec).powi(2) * gain_sq
     }
 
     /// First of four nodes and Lagrange's weights along x and y; none beyond the Nyquist frequency.
@@ -178,7 +179,7 @@ fn center_and_radius(image: ArrayView2<f64>) -> ([f64; 2], f64) {
             x += w * i as f64;
             y += w * j as f64;
         }
-        if !(weight > 0.0) {
+        if weight.is_nan() || weight <= 0.0 {
             break;
         }
         let at = [x / weight, y / weight];
@@ -197,6 +198,18 @@ pub struct StampLibrary {
 }
 
 impl StampLibrary {
+    /// All galaxies of a catalog of stamps ([`fathom::format::galaxy_stamps::read`]).
+    ///
+    /// # Errors
+    /// As [`StampGalaxy::new`], naming the galaxy.
+    pub fn of_stamps(stamps: &[GalaxyStamp]) -> Result<Self, SimError> {
+        let mut library = Self::default();
+        for s in stamps {
+            library.insert(&s.name, StampGalaxy::new(&s.name, s.image.view(), s.pixel_arcsec, s.psf.view(), s.noise_sigma)?);
+        }
+        Ok(library)
+    }
+
     /// Adds a galaxy, or replaces the one of that name.
     pub fn insert(&mut self, name: impl Into<String>, galaxy: StampGalaxy) {
         self.stamps.insert(name.into(), Arc::new(galaxy));

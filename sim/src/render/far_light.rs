@@ -6,9 +6,8 @@ use std::f64::consts::PI;
 
 /// Less of the flux than this beyond the square is left where it is.
 const NEGLIGIBLE: f64 = 3e-6;
-/// Rings of images that are summed one by one; those further out are spread evenly. More where much light is that far out.
-const N_RINGS: [i32; 2] = [1, 4];
-const MUCH: f64 = 5e-4;
+/// Rings of images that are summed one by one, by the share of the light beyond the first; those further out are spread evenly.
+const N_RINGS: [(f64, i32); 3] = [(5e-4, 1), (1e-2, 2), (f64::INFINITY, 4)];
 /// Directions of the integral over the light outside a square.
 const N_ANGLES: usize = 32;
 
@@ -23,7 +22,8 @@ pub(super) fn subtract(stamp: &mut Array2<f64>, profile: &dyn Radial, shape: [[f
     if outside_square(profile, shape, square - half) < NEGLIGIBLE {
         return;
     }
-    let n_rings = N_RINGS[usize::from(outside_square(profile, shape, 1.5 * square) > MUCH)];
+    let far_out = outside_square(profile, shape, 1.5 * square);
+    let n_rings = N_RINGS.into_iter().find(|(much, _)| far_out <= *much).map_or(4, |(_, n)| n);
     let further = outside_square(profile, shape, (f64::from(n_rings) + 0.5) * square) / (square * square);
     let [[a, b], [c, d]] = shape;
     let det = (a * d - b * c).abs();
@@ -32,7 +32,11 @@ pub(super) fn subtract(stamp: &mut Array2<f64>, profile: &dyn Radial, shape: [[f
         let r = (inverse[0][0] * x + inverse[0][1] * y).hypot(inverse[1][0] * x + inverse[1][1] * y);
         profile.density(r) / area
     };
-    let n_steps = if n <= 256 && square_ratio(shape) > 0.3 { 16 } else { 32 };
+    let n_steps = match (n, square_ratio(shape) > 0.25) {
+        (..=128, true) => 8,
+        (..=256, true) => 16,
+        _ => 32,
+    };
     let step = n as f64 / n_steps as f64;
     // One node more than needed on either side, for the cubic.
     let position = |i: usize| (i as f64 - 1.0) * step - half;

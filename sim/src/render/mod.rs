@@ -77,6 +77,13 @@ enum Light {
 }
 
 impl Component {
+    /// True for light that falls slowly in all directions, so that a coarse grid holds it where it is folded.
+    fn is_winged(&self) -> bool {
+        let [[a, b], [c, d]] = self.shape;
+        let is_round = (a * d - b * c).abs() > 0.25 * (a * a + b * b).max(c * c + d * d);
+        is_round && matches!(&self.light, Light::Round(profile) if profile.reach() > 10.0)
+    }
+
     /// Half-width of the light along x and y \[pixel\].
     fn reach_px(&self) -> f64 {
         let of_rows = |length: fn(f64, f64) -> f64| self.shape.iter().map(|[a, b]| length(*a, *b)).fold(0.0, f64::max);
@@ -112,16 +119,21 @@ impl<'a> Renderer<'a> {
     /// False for objects whose stamp cannot reach `bbox`: most of a large sky.
     pub(crate) fn may_touch(&self, object: &TruthObject, bbox: &Box2) -> bool {
         let Ok(at) = self.meta.wcs.sky_to_pixel(object.position) else { return false };
+        let largest = (SIDES_PX[SIDES_PX.len() - 1] / 2) as f64;
         let half = if object.is_point() {
             self.meta.psf.radius_px() as f64 + 1.0 + self.trail_px(object, at).map_or(0.0, |[x, y]| 0.5 * x.abs().max(y.abs()))
+        } else if bbox.grown(largest as i32 + 1).contains_point(at) {
+            (self.side_of(&self.components(object, at)) / 2) as f64
         } else {
-            // Beyond the largest square nothing is drawn; a galaxy's own would be asked for often, and its shape is cheap to bound.
-            (SIDES_PX[SIDES_PX.len() - 1] / 2) as f64
+            return false;
         };
         bbox.grown(half as i32 + 1).contains_point(at)
     }
 
     /// The object's pixels and their box, or None where the WCS has no pixel for it; see [`render_object`], which checks the shape first.
+    ///
+    /// # Panics
+    /// For a Sérsic index out of range: objects of [`TruthObject::of_table`] have none.
     #[must_use]
     pub fn render(&self, object: &TruthObject) -> Option<(Box2, Array2<f64>)> {
         let at = self.place(object)?;
@@ -129,9 +141,7 @@ impl<'a> Renderer<'a> {
             return Some(self.point(object, at));
         }
         let components = self.components(object, at);
-        let reach_px = components.iter().map(Component::reach_px).fold(0.0, f64::max);
-        let needed = 2.0 * (self.meta.psf.radius_px() as f64 + reach_px + 1.0);
-        let side = self.side_of_at_least(needed);
+        let side = self.side_of(&components);
         Some(self.extended(object, at, &components, side, side))
     }
 
@@ -155,7 +165,9 @@ impl<'a> Renderer<'a> {
         }
         let components = self.components(object, at);
         // The next image of the square must keep its core, as wide as the PSF, and most of its light out of the stamp; the rest can be taken off.
-        let reach_px = components.iter().map(Component::reach_px).fold(8.0, f64::max);
+        // Wings beyond n = 2 go on far and smoothly: half of the way to where they are cut does for them.
+        let share = |c: &Component| if c.is_winged() { 0.5 } else { 1.0 };
+        let reach_px = components.iter().map(|c| share(c) * c.reach_px()).fold(8.0, f64::max);
         let needed = half as f64 + reach_px.max(self.meta.psf.radius_px() as f64 + 8.0);
         let side = self.side_of_at_least(needed.max(2.0 * half as f64));
         Some(self.extended(object, at, &components, side, (2 * half).min(side)))
@@ -166,9 +178,14 @@ impl<'a> Renderer<'a> {
     pub fn stamp_noise_njy(&self, object: &TruthObject) -> f64 {
         let Some(at) = self.place(object) else { return 0.0 };
         let components = self.components(object, at);
-        let reach_px = components.iter().map(Component::reach_px).fold(0.0, f64::max);
-        let side = self.side_of_at_least(2.0 * (self.meta.psf.radius_px() as f64 + reach_px));
+        let side = self.side_of(&components);
         components.iter().map(|c| spectrum::noise_variance(&self.squares, at, c, side)).sum::<f64>().sqrt()
+    }
+
+    /// Side of the stamp that holds the light of all components.
+    fn side_of(&self, components: &[Component]) -> usize {
+        let reach_px = components.iter().map(Component::reach_px).fold(0.0, f64::max);
+        self.side_of_at_least(2.0 * (self.meta.psf.radius_px() as f64 + reach_px + 1.0))
     }
 
     fn side_of_at_least(&self, needed: f64) -> usize {
