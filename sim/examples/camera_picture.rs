@@ -22,6 +22,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).ok_or("usage: camera_picture FOLDER")?;
     let camera = CameraConfig {
         n_exposures: 1,
+        // The stars that bleed would show the edge of the default stamp.
+        psf_radius_px: 110,
+        saturation_e: 30_000.0,
+        cosmic_rays: 15.0,
+        hot_pixel_fraction: 1e-4,
         size_px: SIZE,
         layout: LayoutConfig { detectors: [2, 2], gap_px: [GAP, GAP] },
         psf: PsfConfig { law: PsfLaw::Kolmogorov, size_variation: 0.03, ellipticity_variation: 0.02, ..PsfConfig::default() },
@@ -59,8 +64,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let folder = Path::new(&folder);
     focal_plane(&folder.join("focal_plane.png"), &plans, &exposures)?;
-    corner(&folder.join("detector.png"), &plans[1], &exposures[1], false)?;
-    corner(&folder.join("detector_mask.png"), &plans[1], &exposures[1], true)
+    let n_saturated = |e: &Exposure| e.mask.iter().filter(|m| **m & MaskPlane::Sat.bit() != 0).count();
+    let most = (0..exposures.len()).max_by_key(|&i| n_saturated(&exposures[i])).unwrap_or(0);
+    corner(&folder.join("detector.png"), &plans[most], &exposures[most], false)?;
+    corner(&folder.join("detector_mask.png"), &plans[most], &exposures[most], true)
 }
 
 /// Stars of a steep law, some far above saturation, and exponential discs, over 6 x 6 arcmin.
@@ -71,8 +78,10 @@ fn sky(center: SkyPoint) -> Result<Table, Box<dyn std::error::Error>> {
     let places: Vec<_> = (0..n).map(|_| center.offset_by_arcsec(360.0 * (draw() - 0.5), 360.0 * (draw() - 0.5))).collect();
     let is_star: Vec<bool> = (0..n).map(|i| i % 3 == 0).collect();
     // log N ~ 0.3 m: flux ∝ u^(-1/0.75); galaxies end earlier.
-    let flux =
-        (0..n).map(|i| if is_star[i] { 3000.0 * draw().max(1e-3).powf(-1.33) } else { 2000.0 * draw().max(3e-3).powf(-1.33) }).collect();
+    let mut flux: Vec<f64> =
+        (0..n).map(|i| if is_star[i] { 60_000.0 * draw().max(1e-3).powf(-1.33) } else { 2000.0 * draw().max(3e-3).powf(-1.33) }).collect();
+    // A few stars that bleed.
+    flux.iter_mut().step_by(150).for_each(|f| *f = 2e9 + 100.0 * *f);
     let of = |star: f64, galaxy: f64| is_star.iter().map(|s| if *s { star } else { galaxy }).collect::<Vec<_>>();
     let mut table = Table::new();
     let mut push = |name: &str, data| table.push(name, "", "", data);
@@ -89,11 +98,11 @@ fn sky(center: SkyPoint) -> Result<Table, Box<dyn std::error::Error>> {
     Ok(table)
 }
 
-/// Grey of a pixel: asinh above the sky at the middle, in units of its noise.
+/// Grey of a pixel: asinh above the sky at the middle, in units of its noise; 32 levels keep the file small.
 fn grey(plan: &ExposurePlan, adu: f64) -> u8 {
     let gain = plan.meta.gain_e_per_adu;
     let noise_adu = (plan.sky_e + plan.meta.read_noise_e.powi(2)).sqrt() / gain;
-    (70.0 + 34.0 * ((adu - plan.sky_e / gain) / (1.5 * noise_adu)).asinh()).clamp(0.0, 255.0) as u8
+    (70.0 + 34.0 * ((adu - plan.sky_e / gain) / (1.5 * noise_adu)).asinh()).clamp(0.0, 255.0) as u8 & !7
 }
 
 fn focal_plane(path: &Path, plans: &[ExposurePlan], exposures: &[Exposure]) -> Result<(), Box<dyn std::error::Error>> {
@@ -113,12 +122,14 @@ fn focal_plane(path: &Path, plans: &[ExposurePlan], exposures: &[Exposure]) -> R
     save(path, width, height, &pixels)
 }
 
-/// 300 x 240 pixels around the brightest one, twice as large.
+/// 300 x 240 pixels around the longest bleed trail, twice as large.
 fn corner(path: &Path, plan: &ExposurePlan, exposure: &Exposure, is_masked: bool) -> Result<(), Box<dyn std::error::Error>> {
     let (w, h) = (300, 240);
-    let saturated = |(_, m): &((usize, usize), &u32)| **m & MaskPlane::Sat.bit() != 0;
-    let (y, x) = exposure.mask.indexed_iter().find(saturated).map_or((0, 0), |(at, _)| at);
-    let (x0, y0) = (x.saturating_sub(w / 2).min(SIZE[0] - w), y.saturating_sub(h / 4).min(SIZE[1] - h));
+    let n_saturated = |x: usize| exposure.mask.column(x).iter().filter(|m| **m & MaskPlane::Sat.bit() != 0).count();
+    let x = (0..SIZE[0]).max_by_key(|&x| n_saturated(x)).unwrap_or(0);
+    let rows: Vec<usize> = (0..SIZE[1]).filter(|&y| exposure.mask[[y, x]] & MaskPlane::Sat.bit() != 0).collect();
+    let y = rows.get(rows.len() / 2).copied().unwrap_or(0);
+    let (x0, y0) = (x.saturating_sub(w / 2).min(SIZE[0] - w), y.saturating_sub(h / 2).min(SIZE[1] - h));
     let mut pixels = vec![0u8; w * h * 12];
     for j in 0..2 * h {
         for i in 0..2 * w {
