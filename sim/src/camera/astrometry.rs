@@ -111,10 +111,9 @@ impl VisitWcs {
         let l = [[1.0 + c(0, (1, 0)), c(0, (0, 1))], [c(1, (1, 0)), 1.0 + c(1, (0, 1))]];
         let det = l[0][0] * l[1][1] - l[0][1] * l[1][0];
         let inverse = [[l[1][1] / det, -l[0][1] / det], [-l[1][0] / det, l[0][0] / det]];
-        for i in 0..2 {
-            for j in 0..2 {
-                let value = (0..2).map(|k| self.cd_deg[i][k] * l[k][j]).sum();
-                put(format!("CD{}_{}", i + 1, j + 1), value);
+        for (i, [a, b]) in self.cd_deg.into_iter().enumerate() {
+            for (j, column) in [[l[0][0], l[1][0]], [l[0][1], l[1][1]]].into_iter().enumerate() {
+                put(format!("CD{}_{}", i + 1, j + 1), a * column[0] + b * column[1]);
             }
         }
         for (axis, name) in ["A", "B"].into_iter().enumerate() {

@@ -81,7 +81,7 @@ fn plan_visit(config: &CameraConfig, plane: FocalPlane, visit: &Visit, digits: u
     let streams = Streams { seed, band: &visit.band, visit: visit.number };
     let wcs = VisitWcs::new(config, plane, visit.pointing, visit.rotation_deg, &streams);
     let psf = VisitPsf::draw(config, visit.seeing_arcsec, &streams);
-    let sky = VisitSky::draw(config, &plane, &streams);
+    let sky = VisitSky::draw(config, plane, visit.sky_e, streams);
     let name = format!("{}_{:0digits$}", visit.band, visit.number);
     (0..plane.n_detectors())
         .into_par_iter()
@@ -104,8 +104,7 @@ fn plan_visit(config: &CameraConfig, plane: FocalPlane, visit: &Visit, digits: u
             let scatter = (d.amplifier_gain_scatter, d.amplifier_read_noise_scatter);
             let noise = (gain_e_per_adu, config.read_noise_e);
             let amplifiers = Amplifiers::draw((ny, nx), d.amplifiers, noise, scatter, &streams, detector);
-            let electronics = (gain_e_per_adu, &amplifiers);
-            let background = sky.background(config, &plane, visit, detector, electronics, photo_calib.relative.as_ref(), &streams);
+            let background = sky.background(detector, gain_e_per_adu, &amplifiers, photo_calib.relative.as_ref());
             let meta = ExposureMeta {
                 id: ExposureId(id),
                 band: visit.band.clone(),

@@ -4,7 +4,6 @@
 //! is in no flat field here.
 
 use super::amplifiers::Amplifiers;
-use super::cadence::Visit;
 use super::layout::FocalPlane;
 use super::{CameraConfig, Streams};
 use crate::SimError;
@@ -72,13 +71,17 @@ struct FieldGlow {
 }
 
 /// Sky of a visit, as a share of its level.
-pub(super) struct VisitSky {
+pub(super) struct VisitSky<'a> {
+    camera: &'a CameraConfig,
+    plane: FocalPlane,
+    streams: Streams<'a>,
+    sky_e: f64,
     slope: [f64; 2],
     glows: Vec<FieldGlow>,
 }
 
-impl VisitSky {
-    pub(super) fn draw(camera: &CameraConfig, plane: &FocalPlane, streams: &Streams) -> Self {
+impl<'a> VisitSky<'a> {
+    pub(super) fn draw(camera: &'a CameraConfig, plane: FocalPlane, sky_e: f64, streams: Streams<'a>) -> Self {
         let g = camera.background_gradient;
         let slope = [streams.within("slope-x", [-g, g]), streams.within("slope-y", [-g, g])];
         let [hx, hy] = plane.half_px();
@@ -99,23 +102,21 @@ impl VisitSky {
             let at = [within(-1.0, 1.0), within(-1.0, 1.0)];
             glows.push(FieldGlow { at, sigma_px: half_px * within(0.1, 0.3), flatness: 6.0, height: within(0.0, sky.ghost_height) });
         }
-        Self { slope, glows }
+        Self { camera, plane, streams, sky_e, slope, glows }
     }
 
-    /// On one detector \[counts\].
+    /// On one detector \[counts\]; `relative` is its vignetting.
     pub(super) fn background(
         &self,
-        camera: &CameraConfig,
-        plane: &FocalPlane,
-        visit: &Visit,
         detector: usize,
-        (gain_e_per_adu, amplifiers): (f64, &Amplifiers),
+        gain_e_per_adu: f64,
+        amplifiers: &Amplifiers,
         relative: Option<&Chebyshev2>,
-        streams: &Streams,
     ) -> TrueBackground {
+        let Self { camera, plane, streams, .. } = self;
         let [nx, ny] = camera.size_px;
         let bbox = Box2::of_shape((ny, nx));
-        let level_adu = visit.sky_e / gain_e_per_adu;
+        let level_adu = self.sky_e / gain_e_per_adu;
         let (half, middle) = (plane.half_px(), plane.middle_on(detector));
         // The slope is the change across the whole field; the polynomial's unit is half of this detector.
         let center = plane.field(detector, (nx as f64 - 1.0) / 2.0, (ny as f64 - 1.0) / 2.0);
