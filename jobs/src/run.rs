@@ -259,7 +259,14 @@ pub fn data_folder() -> Option<PathBuf> {
 
 fn planned(config: &Config, tract: &Tract) -> Result<Vec<ExposureEntry>> {
     let plans = fathom_sim::plan_exposures(&config.camera, tract.center(), &config.run.bands, config.run.seed)?;
-    let camera = product_key::section(&config.camera);
+    // A table of pointings or seeing is as good as a setting: another content is another camera.
+    let files = config
+        .camera
+        .files()
+        .iter()
+        .map(|path| product_key::file(path).with_context(|| format!("{}", path.display())))
+        .collect::<Result<Vec<_>>>()?;
+    let camera = [product_key::section(&config.camera)].into_iter().chain(files).collect::<String>();
     let center = format!("{:?}", tract.center());
     Ok(plans
         .into_iter()

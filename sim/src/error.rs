@@ -28,6 +28,28 @@ pub enum SimError {
         /// Range.
         expected: String,
     },
+    /// A table cannot be used at all.
+    #[error("{path}: {why}")]
+    TableFile {
+        /// File.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// A value in a table.
+    #[error("{path}, row {row}, column {column}: found {found}; expected {expected}")]
+    TableRow {
+        /// File.
+        path: String,
+        /// Row from 1, the header not counted.
+        row: usize,
+        /// Column.
+        column: String,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: &'static str,
+    },
     /// An exposure could not be put together.
     #[error(transparent)]
     Exposure(#[from] fathom::image::ExposureError),

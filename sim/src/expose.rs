@@ -1,7 +1,7 @@
 //! Takes an exposure of a truth catalog.
 
 use crate::camera::VariancePlane;
-use crate::defects::{Defects, dilate};
+use crate::detector::{Defects, Trail, bleed, dilate};
 use crate::noise::normal;
 use crate::object::TruthObject;
 use crate::render::Renderer;
@@ -12,11 +12,12 @@ use fathom::random::keyed_rng;
 use ndarray::{Array2, Axis, Zip};
 use rayon::prelude::*;
 
-/// Takes one exposure: objects, sky, Poisson and read noise, defects, cosmic rays, saturation.
+/// Takes one exposure: objects, sky, Poisson and read noise, defects, cosmic rays, satellites, saturation.
 ///
-/// Noise is keyed by `seed`, `arm`, the exposure's id and the row; defects and cosmic rays by `seed` and id only. The sky stays
-/// in the image. The variance plane is (counts + read noise²) / gain² with the observed counts (or the expected ones, if the
-/// camera says so). Values of `BAD` pixels are garbage.
+/// Noise is keyed by `seed`, `arm`, the exposure's id and the row; defects and cosmic rays by `seed` and id only, satellites by the
+/// visit. The sky stays in the image ([`ExposurePlan::background`]). The variance plane is (counts + read noise²) / gain² with the
+/// observed counts (or the expected ones, if the camera says so), gain and read noise of each amplifier. Values of `BAD` pixels are
+/// garbage. Objects are drawn with the plan's true calibrations; the exposure carries the given ones.
 ///
 /// # Errors
 /// [`SimError::Config`] for a setting out of range, [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
@@ -24,12 +25,17 @@ pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed:
     camera.check()?;
     let objects = TruthObject::of_table(truth, &plan.meta.band, plan.meta.mjd)?;
     let meta = &plan.meta;
-    // The noise needs the expectation in electrons; the counts are made from them afterwards.
+    // The noise needs the expectation in electrons (at the mean gain); the counts are made from them afterwards.
     let mut electrons = Array2::<f64>::zeros(meta.shape);
     Renderer::new(meta).add_all(&objects, meta.electrons_per_njy(), &meta.bbox(), electrons.view_mut());
-
+    if let Some(relative) = &meta.photo_calib.relative {
+        // Vignetting works on pixels, not on objects: the wings of a star lose what their pixels lose.
+        electrons.zip_mut_with(&relative.image(&meta.bbox(), 1.0), |e, r| *e /= f64::from(*r));
+    }
+    let trails = Trail::of(plan, camera, seed);
     let defects = Defects::of(meta, camera, seed);
-    let (gain, read_variance_e2) = (meta.gain_e_per_adu, meta.read_noise_e.powi(2));
+    let background_adu = plan.background.image(&meta.bbox());
+    let mean_gain = meta.gain_e_per_adu;
     let mut variance = Array2::<f32>::zeros(meta.shape);
     let what = format!("pixel-noise/{arm}/{}", meta.id);
     electrons
@@ -37,37 +43,53 @@ pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed:
         .into_par_iter()
         .zip(variance.axis_iter_mut(Axis(0)))
         .zip(defects.charge_e.axis_iter(Axis(0)))
+        .zip(background_adu.axis_iter(Axis(0)))
         .enumerate()
-        .for_each(|(y, ((row, variances), charges))| {
+        .for_each(|(y, (((mut row, variances), charges), background))| {
+            trails.iter().for_each(|trail| trail.add_to_row(y, row.view_mut()));
             let mut rng = keyed_rng(seed, &what, 0, y as u64);
-            for (x, ((value, v), charge)) in row.into_iter().zip(variances).zip(charges).enumerate() {
-                let mean_e = *value + plan.sky_e_at(x as f64, y as f64);
-                *value = camera.noise.draw(mean_e, &mut rng) + meta.read_noise_e * normal(&mut rng) + charge;
+            for (x, (((value, v), charge), sky_adu)) in row.into_iter().zip(variances).zip(charges).zip(background).enumerate() {
+                let amplifier = plan.amplifiers.at(x, y);
+                let gain = amplifier.gain_e_per_adu;
+                // The same counts in every amplifier; the electrons behind them are the amplifier's.
+                let mean_e = *value * (gain / mean_gain) + sky_adu * gain;
+                *value = camera.noise.draw(mean_e, &mut rng) + amplifier.read_noise_e * normal(&mut rng) + charge;
                 let counts_e = match camera.variance {
                     VariancePlane::Observed => *value,
                     VariancePlane::Expected => mean_e + charge,
                 };
                 // Without read noise an empty pixel would claim to be known exactly: at least one electron.
-                *v = ((counts_e.max(0.0) + read_variance_e2).max(1.0) / (gain * gain)) as f32;
+                *v = ((counts_e.max(0.0) + amplifier.read_noise_e.powi(2)).max(1.0) / (gain * gain)) as f32;
             }
         });
 
     let mut mask = Array2::<u32>::zeros(meta.shape);
-    Zip::from(&mut mask).and(&mut electrons).for_each(|m, e| {
-        if *e >= camera.saturation_e {
-            *e = camera.saturation_e;
-            *m |= MaskPlane::Sat.bit();
-        }
-    });
+    // The same count saturates in every amplifier.
+    let full_well_e = |x: usize, y: usize| camera.saturation_e * (plan.amplifiers.at(x, y).gain_e_per_adu / mean_gain);
+    if camera.detector.bleed {
+        bleed(&mut electrons, full_well_e, &mut mask);
+    } else {
+        Zip::indexed(&mut mask).and(&mut electrons).for_each(|(y, x), m, e| {
+            let full_e = full_well_e(x, y);
+            if *e >= full_e {
+                *e = full_e;
+                *m |= MaskPlane::Sat.bit();
+            }
+        });
+    }
     dilate(&mut mask, MaskPlane::Sat.bit());
+    if camera.detector.satellites_flagged {
+        let noise_e = (plan.sky_e + meta.read_noise_e.powi(2)).sqrt();
+        trails.iter().for_each(|trail| trail.flag(noise_e, mask.view_mut()));
+    }
     Zip::from(&mut mask).and(&mut electrons).and(&defects.mask).and(&defects.garbage_e).for_each(|m, e, &defect, &garbage| {
         *m |= defect;
         if defect & MaskPlane::Bad.bit() != 0 {
             *e = garbage;
         }
     });
-    let image = electrons.mapv(|e| (e / gain) as f32);
-    Ok(Exposure::new(meta.clone(), image, variance, mask)?)
+    let image = Array2::from_shape_fn(meta.shape, |(y, x)| (electrons[[y, x]] / plan.amplifiers.at(x, y).gain_e_per_adu) as f32);
+    Ok(Exposure::new(plan.given_meta().clone(), image, variance, mask)?)
 }
 
 #[cfg(test)]

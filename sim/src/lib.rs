@@ -12,8 +12,8 @@
 //! nor ranks nor the rest of a run change a pixel.
 
 mod camera;
-mod defects;
 mod depth;
+mod detector;
 mod error;
 mod expose;
 mod field;
@@ -23,8 +23,12 @@ mod object;
 mod profile;
 mod render;
 
-pub use camera::{CameraConfig, ExposurePlan, NoiseLaw, VariancePlane, plan_exposures};
+pub use camera::{
+    Amplifier, Amplifiers, AstrometryConfig, CadenceConfig, CameraConfig, ExposurePlan, LayoutConfig, NoiseLaw, PhotometryConfig,
+    PsfConfig, PsfLaw, SeeingLaw, SkyConfig, VariancePlane, plan_exposures,
+};
 pub use depth::Depth;
+pub use detector::DetectorConfig;
 pub use error::SimError;
 pub use expose::simulate;
 pub use field::{FieldConfig, GridConfig, InjectionGridConfig, SurveyConfig, make_truth};

@@ -15,10 +15,15 @@
 //! | `/psf` | group | | attribute `kind` and the parameters below |
 //! | `/wcs` | group | | FITS keywords as attributes, numbers or texts: TAN, TAN-SIP, TPV, SIN; CRPIX is 1-based |
 //! | `/photo_calib` | group | | attribute `mean_njy_per_adu`; optionally the polynomial `relative`, a factor on it |
+//! | `/background_true` | group | | only from a simulation: the polynomial of the sky and the parts below; the chain does not read it |
 //! | `/ap_corr/<algorithm>` | groups | | polynomial, attributes `error`, `n_stars`, `is_flagged`; none: still to be measured |
 //!
 //! The centre of the first pixel is (0.0, 0.0), everywhere but in CRPIX. A **polynomial** is a group with the attribute `bbox`
 //! (x0, y0, width, height, i32) and the dataset `coefficients_yx` (f64, Chebyshev, `[order in y, order in x]`).
+//!
+//! `/background_true` ([`TrueBackground`]), in counts: (polynomial + glows) / relative + steps. Datasets `glows` (f64 `[n, 5]`: x, y, σ
+//! \[pixel\], flatness, height: height exp(-(r²/2σ²)^flatness)), `steps` (f64 `[n, 5]`: x0, y0, width, height of a box, counts);
+//! optionally the polynomial `relative` (vignetting).
 //!
 //! Kinds of `/psf`, always the effective PSF ([`crate::image::psf::PsfModel`]):
 //! - `moffat`: attributes `fwhm_px`, `beta`, `e1`, `e2` (f64), `radius_px` (u64), `pixel_integrated` (0: the pixel is still to be applied);
@@ -27,11 +32,14 @@
 //! - `stamp_grid`: datasets `x_px`, `y_px` (f64, the nodes) and `stamps` (f64 `[node, y, x]`, row by row).
 
 use super::FormatError;
-use super::calibration::{put_ap_corr, put_photo_calib, put_psf, put_wcs, take_ap_corr, take_photo_calib, take_psf, take_wcs};
+use super::calibration::{
+    put_ap_corr, put_chebyshev, put_photo_calib, put_psf, put_wcs, take_ap_corr, take_chebyshev, take_photo_calib, take_psf, take_wcs,
+};
 use super::hdf5_io::{About, Node, Storage};
 use super::product::{self, Header};
 use crate::geometry::Box2;
-use crate::image::{Exposure, ExposureId, ExposureMeta, MaskPlane};
+use crate::image::{Exposure, ExposureId, ExposureMeta, Glow, MaskPlane, TrueBackground};
+use ndarray::Array2;
 use std::path::Path;
 
 const FORMAT: (&str, u32) = ("fathom-exposure", 1);
@@ -41,6 +49,14 @@ const FORMAT: (&str, u32) = ("fathom-exposure", 1);
 /// # Errors
 /// [`FormatError`].
 pub fn write(path: &Path, key: &str, exposure: &Exposure) -> Result<(), FormatError> {
+    write_simulated(path, key, exposure, None)
+}
+
+/// Writes a whole exposure and, of a simulated one, the background that was put in.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn write_simulated(path: &Path, key: &str, exposure: &Exposure, background: Option<&TrueBackground>) -> Result<(), FormatError> {
     let header = Header { format: FORMAT.0, version: FORMAT.1, key: key.to_owned() };
     product::write(path, &header, |root| {
         let root = Node::new(path, root);
@@ -50,6 +66,9 @@ pub fn write(path: &Path, key: &str, exposure: &Exposure) -> Result<(), FormatEr
             return Err(root.wrong(name, &format!("of shape {shape:?}"), &format!("{:?}, the whole exposure", meta.shape)));
         }
         put_meta(&root, meta)?;
+        if let Some(background) = background {
+            put_background(&root, background)?;
+        }
         root.write(About::new("image", "adu", "counts"), exposure.image.view(), Storage::Tiled)?;
         root.write(About::new("variance", "adu2", "variance of the counts"), exposure.variance.view(), Storage::Tiled)?;
         root.write(About::new("mask", "", "bit planes, named by mask_planes"), exposure.mask.view(), Storage::Packed)
@@ -116,6 +135,47 @@ fn take_meta(root: &Node) -> Result<ExposureMeta, FormatError> {
         }
     }
     Ok(meta)
+}
+
+fn put_background(root: &Node, background: &TrueBackground) -> Result<(), FormatError> {
+    let group = root.create("background_true")?;
+    put_chebyshev(&group, &background.smooth_adu, "adu")?;
+    let rows = |rows: Vec<[f64; 5]>| ndarray::arr2(&rows);
+    let glows = rows(background.glows.iter().map(|g| [g.x_px, g.y_px, g.sigma_px, g.flatness, g.height_adu]).collect());
+    let about = About::new("glows", "", "one row a glow: x, y, sigma [pixel], flatness, height [adu]");
+    group.write(about, glows.view(), Storage::Plain)?;
+    let of_box = |(b, step): &(Box2, f64)| [f64::from(b.x0), f64::from(b.y0), f64::from(b.width), f64::from(b.height), *step];
+    let steps = rows(background.steps_adu.iter().map(of_box).collect());
+    group.write(About::new("steps", "", "one row a box: x0, y0, width, height [pixel], step [adu]"), steps.view(), Storage::Plain)?;
+    background.relative.as_ref().map_or(Ok(()), |relative| put_chebyshev(&group.create("relative")?, relative, ""))
+}
+
+/// Reads the background that a simulation put in; none where the exposure is real.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn read_true_background(path: &Path) -> Result<Option<TrueBackground>, FormatError> {
+    let root = Node::open(path, Some(FORMAT))?;
+    if !root.has("background_true") {
+        return Ok(None);
+    }
+    let group = root.child("background_true", "the true background")?;
+    let rows = |name: &str| -> Result<Array2<f64>, FormatError> {
+        let rows: Array2<f64> = group.read(name)?;
+        let has_columns = rows.is_empty() || rows.ncols() == 5;
+        if has_columns { Ok(rows) } else { Err(group.wrong(name, &format!("of shape {:?}", rows.shape()), "5 columns")) }
+    };
+    let (glows, steps) = (rows("glows")?, rows("steps")?);
+    Ok(Some(TrueBackground {
+        smooth_adu: take_chebyshev(&group)?,
+        glows: glows
+            .rows()
+            .into_iter()
+            .map(|g| Glow { x_px: g[0], y_px: g[1], sigma_px: g[2], flatness: g[3], height_adu: g[4] })
+            .collect(),
+        steps_adu: steps.rows().into_iter().map(|s| (Box2::new(s[0] as i32, s[1] as i32, s[2] as i32, s[3] as i32), s[4])).collect(),
+        relative: if group.has("relative") { Some(take_chebyshev(&group.child("relative", "a polynomial")?)?) } else { None },
+    }))
 }
 
 /// The bits must mean what they mean here; files of another meaning would be read wrongly without a word.

@@ -10,7 +10,9 @@ use crate::detect::{Layer, LayerKind};
 use crate::footprint::{Footprint, HeavyFootprint, Peak, Span, SpanSet};
 use crate::geometry::{Box2, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
 use crate::image::psf::PsfModel;
-use crate::image::{ApCorr, ApCorrMap, Chebyshev2, Exposure, ExposureId, ExposureMeta, MaskPlane, PhotoCalib, PixelCounts, Psf};
+use crate::image::{
+    ApCorr, ApCorrMap, Chebyshev2, Exposure, ExposureId, ExposureMeta, Glow, MaskPlane, PhotoCalib, PixelCounts, Psf, TrueBackground,
+};
 use coadd::{CoaddMosaic, Plane};
 use ndarray::{Array2, Array3, arr2, s};
 use std::path::{Path, PathBuf};
@@ -72,6 +74,23 @@ fn edit(path: &Path, change: impl FnOnce(&hdf5::File)) {
 /// Names of all files in a folder, hidden ones too.
 fn names(folder: &Path) -> Vec<String> {
     std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn true_backgrounds_come_back() {
+    let folder = folder();
+    let path = folder.path().join("exposure.h5");
+    exposure::write(&path, "k", &exposure(gaussian())).unwrap();
+    assert_eq!(exposure::read_true_background(&path).unwrap(), None);
+    let glow = Glow { x_px: -40.0, y_px: 12.0, sigma_px: 90.0, flatness: 4.0, height_adu: 7.0 };
+    for (glows, steps_adu, relative) in [
+        (vec![], vec![], None),
+        (vec![glow], vec![(Box2::new(0, 0, 150, 270), -1.5), (Box2::new(150, 0, 150, 270), 1.5)], Some(polynomial())),
+    ] {
+        let background = TrueBackground { smooth_adu: polynomial(), glows, steps_adu, relative };
+        exposure::write_simulated(&path, "k", &exposure(gaussian()), Some(&background)).unwrap();
+        assert_eq!(exposure::read_true_background(&path).unwrap(), Some(background));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod mask;
 mod photo_calib;
 pub mod psf;
 pub mod spline;
+mod true_background;
 
 pub use ap_corr::{ApCorr, ApCorrMap};
 pub use chebyshev::Chebyshev2;
@@ -14,3 +15,4 @@ pub use exposure::{Exposure, ExposureError, ExposureId, ExposureMeta, PixelCount
 pub use mask::MaskPlane;
 pub use photo_calib::{PhotoCalib, ab_magnitude, flux_njy};
 pub use psf::{Psf, PsfError};
+pub use true_background::{Glow, TrueBackground};

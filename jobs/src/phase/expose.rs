@@ -5,7 +5,7 @@ use crate::config::ExposeMode;
 use crate::product_key;
 use crate::run::{Run, Source, skip_marker};
 use anyhow::{Context, Result};
-use fathom::image::{Exposure, ExposureId, ExposureMeta};
+use fathom::image::{Exposure, ExposureId, ExposureMeta, TrueBackground};
 
 pub struct Expose;
 
@@ -48,14 +48,16 @@ impl Phase for Expose {
     }
 
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
-        let made =
-            self.make(run, task).and_then(|exposure| Ok(fathom::format::exposure::write(&run.path(&task.path), &task.key, &exposure)?));
+        let made = self.make(run, task).and_then(|(exposure, background)| {
+            Ok(fathom::format::exposure::write_simulated(&run.path(&task.path), &task.key, &exposure, background.as_ref())?)
+        });
         skip_or_fail(run, task, made)
     }
 }
 
 impl Expose {
-    fn make(&self, run: &Run, task: &Task) -> Result<Exposure> {
+    /// The exposure and, where it is simulated, its true background.
+    fn make(&self, run: &Run, task: &Task) -> Result<(Exposure, Option<TrueBackground>)> {
         let c = &run.config;
         let entry = &run.exposures[task.index];
         let arm = &run.arms[task.arm];
@@ -64,12 +66,13 @@ impl Expose {
             let (center, radius_arcsec) = fathom_sim::reach(meta);
             fathom::format::truth::read_near(&run.path(run.truth_path(task.arm)), center, radius_arcsec)
         };
-        let mut exposure = match &entry.source {
+        let (mut exposure, background) = match &entry.source {
             Source::Plan(plan) => {
-                return Ok(fathom_sim::simulate(plan, &c.camera, &truth(&plan.meta)?, c.run.seed, arm.realisation.unwrap_or(0))?);
+                let exposure = fathom_sim::simulate(plan, &c.camera, &truth(&plan.meta)?, c.run.seed, arm.realisation.unwrap_or(0))?;
+                return Ok((exposure, Some(plan.background.clone())));
             }
-            Source::Item(layout, item) => layout.load(item)?,
-            Source::File(path) => fathom::format::exposure::read(path, None)?,
+            Source::Item(layout, item) => (layout.load(item)?, None),
+            Source::File(path) => (fathom::format::exposure::read(path, None)?, fathom::format::exposure::read_true_background(path)?),
         };
         exposure.meta.id = ExposureId(entry.name.clone());
         if let Some(realisation) = arm.realisation.filter(|_| c.expose.mode == ExposeMode::Inject) {
@@ -77,7 +80,7 @@ impl Expose {
             fathom_sim::inject(&mut exposure, &near, &c.expose.injection, c.run.seed, realisation)
                 .with_context(|| format!("injecting into {}", entry.name))?;
         }
-        Ok(exposure)
+        Ok((exposure, background))
     }
 }
 

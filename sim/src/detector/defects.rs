@@ -1,18 +1,12 @@
 //! What a detector adds of its own: bad columns, hot pixels, cosmic rays.
-//!
-//! Keyed by the exposure alone, not by the arm: all arms of a study lose the same pixels.
 
+use super::cosmic_rays::strike;
 use crate::CameraConfig;
 use fathom::image::{ExposureMeta, MaskPlane};
 use fathom::random::keyed_rng;
 use ndarray::Array2;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Poisson};
-
-/// Charge of one pixel of a cosmic-ray track \[electrons\], log-uniform.
-const TRACK_CHARGE_E: [f64; 2] = [500.0, 20_000.0];
-/// Length of a track \[pixel\], log-uniform.
-const TRACK_LENGTH_PX: [f64; 2] = [2.0, 30.0];
 
 /// Defects of one exposure.
 pub(crate) struct Defects {
@@ -44,7 +38,7 @@ impl Defects {
         }
         let mut rng = stream("cosmic-rays");
         for _ in 0..count(camera.cosmic_rays, &mut rng) {
-            defects.strike(&mut rng);
+            strike(&mut defects.charge_e, &mut defects.mask, camera.detector.cosmic_rays_flagged, &mut rng);
         }
         // One pixel more on all sides: no charge leaks out unflagged where a real detector diffuses it.
         dilate(&mut defects.mask, MaskPlane::Cr.bit());
@@ -54,24 +48,6 @@ impl Defects {
     fn spoil(&mut self, row: usize, column: usize, value_e: f64) {
         self.garbage_e[[row, column]] = value_e;
         self.mask[[row, column]] |= MaskPlane::Bad.bit();
-    }
-
-    /// One straight track.
-    fn strike(&mut self, rng: &mut impl Rng) {
-        let (ny, nx) = self.mask.dim();
-        let log_uniform = |rng: &mut dyn FnMut() -> f64, [low, high]: [f64; 2]| low * (high / low).powf(rng());
-        let mut draw = || rng.random::<f64>();
-        let (x, y, angle) = (draw() * nx as f64, draw() * ny as f64, draw() * std::f64::consts::TAU);
-        let n_steps = log_uniform(&mut draw, TRACK_LENGTH_PX).round() as usize;
-        let charge_e = log_uniform(&mut draw, TRACK_CHARGE_E);
-        for step in 0..n_steps {
-            let (px, py) = ((x + step as f64 * angle.cos()).floor(), (y + step as f64 * angle.sin()).floor());
-            if px >= 0.0 && py >= 0.0 && (px as usize) < nx && (py as usize) < ny {
-                let at = [py as usize, px as usize];
-                self.charge_e[at] += charge_e * (0.7 + 0.6 * draw());
-                self.mask[at] |= MaskPlane::Cr.bit();
-            }
-        }
     }
 }
 
