@@ -19,6 +19,7 @@ mod expose;
 mod field;
 mod inject;
 mod noise;
+mod population;
 mod profile;
 mod render;
 
@@ -26,7 +27,11 @@ pub use camera::{CameraConfig, ExposurePlan, NoiseLaw, VariancePlane, plan_expos
 pub use depth::Depth;
 pub use error::SimError;
 pub use expose::simulate;
-pub use field::{FieldConfig, GridConfig, InjectionGridConfig, SurveyConfig, make_truth};
+pub use field::{
+    CatalogConfig, ClusterConfig, CrowdedConfig, FieldConfig, FluxUnit, GridConfig, InjectionGridConfig, MoversConfig, Outside,
+    PairsConfig, ScaledConfig, SurveyConfig, make_truth,
+};
 pub use inject::inject;
+pub use population::{BlendFraction, blend_fraction};
 pub use profile::{SERSIC_RANGE, Sersic};
 pub use render::{TruthObject, render_object};
