@@ -15,20 +15,20 @@ const INDEX_STEP: f64 = 0.1;
 #[derive(Debug, Clone, Copy)]
 struct Nature {
     template: Template,
-    /// Share of the bluer neighbour in the spectrum.
+    /// Share of the neighbour's flux in i.
     mix: f64,
     redshift: f64,
 }
 
 impl Nature {
-    /// The bluer neighbour of a template, that it is mixed with: five templates alone would make five lines in every colour plot.
+    /// The template that one is mixed with: five alone would make five lines in every colour plot. The next bluer one; irregulars and starbursts, which
+    /// in the HDF-N are redder than the bare templates (dust), the next redder.
     fn neighbour(self) -> Template {
         match self.template {
             Template::Elliptical => Template::Sbc,
             Template::Sbc => Template::Scd,
-            Template::Scd => Template::Irregular,
-            Template::Irregular => Template::Starburst,
-            _ => Template::Irregular,
+            Template::Scd | Template::Starburst => Template::Irregular,
+            _ => Template::Scd,
         }
     }
 
@@ -60,7 +60,7 @@ impl Nature {
         let gamma = Gamma::new(1.0 + 1.0 / alpha, 1.0).expect("shape and scale are positive");
         let redshift =
             (0..20).map(|_| z_m * f64::powf(gamma.sample(rng), 1.0 / alpha)).find(|z| (0.005..Z_MAX).contains(z)).unwrap_or(z_m.max(0.005));
-        let mix = rng.random::<f64>() * if template == Template::Elliptical { 0.3 } else { 1.0 };
+        let mix = rng.random();
         Self { template, mix, redshift }
     }
 }
@@ -69,19 +69,30 @@ impl Nature {
 ///
 /// # Source
 /// Read off the COSMOS F814W fits that GalSim distributes (Leauthaud et al. 2007, ApJS 172, 219; Mandelbaum et al. 2012, MNRAS 420, 1518)
-/// for 19 to 25, with the slope of the HUDF beyond (Coe et al. 2006, AJ 132, 926).
+/// for 19 to 25.5 (Sérsic fits to 22.5, then SExtractor's flux radii less the PSF, for a median axis ratio of 0.55), with the slope of the HUDF
+/// beyond (Coe et al. 2006, AJ 132, 926).
 fn median_radius_arcsec(magnitude: f64) -> f64 {
     10f64.powf(super::interpolate(&LOG_RADIUS, magnitude))
 }
 
 /// (i magnitude, log10 of the radius in arcsec).
-const LOG_RADIUS: [(f64, f64); 8] =
-    [(14.0, 0.95), (18.0, 0.35), (20.0, 0.05), (22.0, -0.17), (23.5, -0.33), (25.0, -0.48), (27.0, -0.66), (30.0, -0.90)];
+const LOG_RADIUS: [(f64, f64); 10] = [
+    (14.0, 0.95),
+    (18.0, 0.34),
+    (20.0, 0.04),
+    (21.4, -0.21),
+    (22.25, -0.30),
+    (23.5, -0.43),
+    (24.5, -0.56),
+    (25.5, -0.63),
+    (27.0, -0.76),
+    (30.0, -1.00),
+];
 
 /// Axis ratio of a disc of thickness `thin` seen from a random direction: q² = t² + (1 - t²) cos² i.
 ///
 /// # Source
-/// Hubble 1926, ApJ 64, 321; a thickness near 0.2 fits spirals (Unterborn & Ryden 2008, ApJ 687, 976), faint irregulars are thicker.
+/// Hubble 1926, ApJ 64, 321; a thickness near 0.2 fits spirals (Unterborn & Ryden 2008, ApJ 687, 976), faint irregulars are thick.
 fn disc_axis_ratio(thin: f64, rng: &mut impl Rng) -> f64 {
     let cos_i: f64 = rng.random();
     (thin * thin + (1.0 - thin * thin) * cos_i * cos_i).sqrt()
@@ -139,7 +150,8 @@ fn shaped(draws: Draws, number: u64, position: SkyPoint, magnitude: f64, nature:
         source.sersic_n = rounded((3.6 * (0.25 * index).exp()).clamp(1.5, 6.0));
     } else {
         let is_spiral = matches!(nature.template, Template::Sbc | Template::Scd);
-        source.axis_ratio = disc_axis_ratio(if is_spiral { 0.2 } else { 0.35 }, &mut rng);
+        let thickness = if is_spiral { 0.22 + 0.06 * normal(&mut rng) } else { 0.42 + 0.13 * normal(&mut rng) };
+        source.axis_ratio = disc_axis_ratio(thickness.clamp(0.12, 0.8), &mut rng);
         source.sersic_n = if is_spiral { 1.0 } else { rounded((1.0 * (0.35 * index).exp()).clamp(0.5, 3.0)) };
     }
     let flux_i = flux_njy(magnitude);

@@ -39,6 +39,15 @@ const ABSOLUTE_I: [(f64, f64); 9] =
 const BLUE: [(f64, f64); 5] = [(15.0, 0.62), (17.0, 0.50), (19.0, 0.42), (23.0, 0.38), (27.0, 0.34)];
 const MIDDLE: [(f64, f64); 5] = [(15.0, 0.22), (19.0, 0.17), (21.0, 0.15), (23.0, 0.26), (27.0, 0.57)];
 
+/// Fainter by this \[mag\] than [`ABSOLUTE_I`] against i magnitude: faint stars are far ones, and those are metal-poor subdwarfs.
+///
+/// # Source
+/// Ivezić et al. 2008, equation A2: 0.9 mag from [Fe/H] = -0.6 to -1.5.
+const SUBDWARF: [(f64, f64); 3] = [(16.0, 0.0), (20.0, 0.5), (24.0, 1.0)];
+
+/// Mean g-i of the turn-off component: beyond the edge of the halo only less massive stars are left at a faint magnitude.
+const TURN_OFF: [(f64, f64); 3] = [(20.0, 0.60), (24.0, 0.75), (27.0, 1.00)];
+
 /// Where a star of the locus stands; magnitudes in u g r i z y relative to i.
 fn relative_magnitudes(g_i: f64) -> [f64; 6] {
     let column = |k: usize| interpolate(&LOCUS.map(|(x, c)| (x, c[k])), g_i);
@@ -56,7 +65,7 @@ pub(crate) fn star(draws: Draws, number: u64, position: SkyPoint, magnitude: f64
     let (blue, middle) = (interpolate(&BLUE, magnitude), interpolate(&MIDDLE, magnitude));
     let colour = normal(&mut rng);
     let g_i = if u < blue {
-        (0.60 + 0.25 * colour).max(0.25)
+        (interpolate(&TURN_OFF, magnitude) + 0.25 * colour).max(0.25)
     } else if u < blue + middle {
         1.45 + 0.30 * colour
     } else {
@@ -64,7 +73,7 @@ pub(crate) fn star(draws: Draws, number: u64, position: SkyPoint, magnitude: f64
     }
     .clamp(0.1, 4.1);
     // Main-sequence scatter and unresolved binaries.
-    let absolute = interpolate(&ABSOLUTE_I, g_i) + 0.3 * normal(&mut rng);
+    let absolute = interpolate(&ABSOLUTE_I, g_i) + interpolate(&SUBDWARF, magnitude) + 0.3 * normal(&mut rng);
     // Nothing nearer than a parsec, nor beyond the halo.
     let distance_pc = 10f64.powf(0.2 * (magnitude - absolute + 5.0)).clamp(1.3, 150_000.0);
     let mut source = Source::star(number, position, fluxes(draws, number, magnitude, g_i, i_bands));
@@ -136,7 +145,7 @@ mod tests {
             let g_i = -2.5 * (s.flux_njy[0] / s.flux_njy[2]).log10();
             let absolute = 20.0 - 5.0 * (distance_pc / 10.0).log10();
             // 0.3 mag scatter of its own, and the slope of 8 mag a mag of the bluest stars times 0.03.
-            assert!((absolute - interpolate(&ABSOLUTE_I, g_i)).abs() < 1.8, "{g_i} {absolute}");
+            assert!((absolute - interpolate(&ABSOLUTE_I, g_i) - 0.5).abs() < 1.8, "{g_i} {absolute}");
             let v = s.motion.pm_ra_mas_yr * 4.74 * distance_pc / 1000.0;
             squares += (v / velocity_km_s(distance_pc)).powi(2);
             assert!(s.flux_njy.iter().all(|f| *f > 0.0));
