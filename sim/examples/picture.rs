@@ -76,7 +76,7 @@ fn ppm(planes: &[Vec<f64>]) -> Vec<u8> {
         let value = |k: usize| planes[k.min(planes.len() - 1)][i];
         let mean = (value(0) + value(1) + value(2)) / 3.0;
         let stretch = (mean / SOFTENING_NJY).asinh() / 6.5 / if mean.abs() < 1e-9 { 1.0 } else { mean };
-        let scaled: Vec<f64> = (0..3).map(|k| 0.08 + value(k) * stretch).collect();
+        let scaled: Vec<f64> = (0..3).map(|k| 0.04 + value(k) * stretch).collect();
         // A saturated colour keeps its hue.
         let top = scaled.iter().fold(1.0f64, |a, b| a.max(*b));
         bytes.extend(scaled.iter().map(|v| (255.0 * v / top).clamp(0.0, 255.0) as u8));
