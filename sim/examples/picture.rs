@@ -72,11 +72,10 @@ fn flat(exposure: &Exposure) -> Vec<f64> {
 
 fn ppm(planes: &[Vec<f64>]) -> Vec<u8> {
     let mut bytes = format!("P6\n{SIDE} {SIDE}\n255\n").into_bytes();
-    for i in 0..planes[0].len() {
-        let value = |k: usize| planes[k.min(planes.len() - 1)][i];
-        let mean = (value(0) + value(1) + value(2)) / 3.0;
+    for ((red, green), blue) in planes[0].iter().zip(&planes[1]).zip(&planes[2]) {
+        let mean = (red + green + blue) / 3.0;
         let stretch = (mean / SOFTENING_NJY).asinh() / 6.5 / if mean.abs() < 1e-9 { 1.0 } else { mean };
-        let scaled: Vec<f64> = (0..3).map(|k| 0.04 + value(k) * stretch).collect();
+        let scaled: Vec<f64> = [red, green, blue].map(|value| 0.04 + value * stretch).to_vec();
         // A saturated colour keeps its hue.
         let top = scaled.iter().fold(1.0f64, |a, b| a.max(*b));
         bytes.extend(scaled.iter().map(|v| (255.0 * v / top).clamp(0.0, 255.0) as u8));
