@@ -1,6 +1,6 @@
 //! What the truth phase says of every true object: its noiseless pixels on the coadd, and what the data allow.
 
-use crate::launch::{self, SMOKE};
+use crate::launch;
 use fathom::background::{BackgroundMesh, VisitProduct};
 use fathom::coadd::MakeCoadd;
 use fathom::format::{coadd::CoaddMosaic, coadd::Plane, exposure, truth, truth_pixels, visit};

@@ -1,11 +1,20 @@
 //! How deep a set of exposures is for a point source.
 
-use crate::ExposurePlan;
+use crate::population::{Source, to_table};
+use crate::{ExposurePlan, SimError, TruthObject, render_object};
 use fathom::geometry::{PixelPoint, SkyPoint};
 use fathom::image::ab_magnitude;
 
 /// Below this FWHM \[pixel\] Σφ² depends on where in its pixel a source lies.
 const WELL_SAMPLED_FWHM_PX: f64 = 2.5;
+
+/// Shape of a galaxy whose signal to noise is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub half_light_radius_arcsec: f64,
+    pub axis_ratio: f64,
+    pub sersic_n: f64,
+}
 
 /// Depth of the exposures of one band: of their sky and read noise, without defects.
 #[derive(Debug)]
@@ -37,6 +46,30 @@ impl<'a> Depth<'a> {
     #[must_use]
     pub fn information(&self, at: SkyPoint) -> f64 {
         self.exposures.iter().map(|(plan, phi_sq)| information_of(plan, *phi_sq, at)).sum()
+    }
+
+    /// Σ(φ * g)² / Σφ² of a shape g in the middle of every exposure: what its matched filter loses against a point's.
+    ///
+    /// # Errors
+    /// [`SimError::Object`] for a shape that cannot be drawn.
+    pub(crate) fn losses(&self, shape: &Shape) -> Result<Vec<f64>, SimError> {
+        let power = |plan: &ExposurePlan, radius: f64| -> Result<f64, SimError> {
+            let (ny, nx) = plan.meta.shape;
+            let at = plan.meta.wcs.pixel_to_sky(PixelPoint::new((nx / 2) as f64, (ny / 2) as f64));
+            let mut source = Source::star(0, at, vec![1.0]);
+            (source.half_light_radius_arcsec, source.axis_ratio) = (radius, shape.axis_ratio);
+            source.sersic_n = if radius > 0.0 { shape.sersic_n } else { 0.0 };
+            let table = to_table(&[source], std::slice::from_ref(&plan.meta.band), 0)?;
+            let objects = TruthObject::of_table(&table, &plan.meta.band, plan.meta.mjd)?;
+            let stamp = render_object(&plan.meta, &objects[0])?;
+            Ok(stamp.map_or(0.0, |(_, pixels)| pixels.iter().map(|v| v * v).sum()))
+        };
+        self.exposures.iter().map(|(plan, _)| Ok(power(plan, shape.half_light_radius_arcsec)? / power(plan, 0.0)?)).collect()
+    }
+
+    /// As [`Self::information`], of a shape with these [`Self::losses`].
+    pub(crate) fn information_of_shape(&self, at: SkyPoint, losses: &[f64]) -> f64 {
+        self.exposures.iter().zip(losses).map(|((plan, phi_sq), loss)| loss * information_of(plan, *phi_sq, at)).sum()
     }
 
     /// AB magnitude of a point source of signal to noise 5; NaN outside every exposure.
@@ -84,7 +117,7 @@ fn information_of(plan: &ExposurePlan, phi_sq: Option<f64>, at: SkyPoint) -> f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CameraConfig, TruthObject, plan_exposures, render_object};
+    use crate::{CameraConfig, plan_exposures};
 
     /// The slow way: every exposure's rendered star, pixel by pixel, at the middle and near a corner.
     #[test]

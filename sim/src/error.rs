@@ -50,6 +50,23 @@ pub enum SimError {
         /// What should.
         expected: &'static str,
     },
+    /// A catalog file could not be read.
+    #[error("{0}")]
+    Format(String),
+    /// A value of a catalog file is wrong.
+    #[error("{path}: {column} in row {row} is {found}; expected {expected}")]
+    Catalog {
+        /// File.
+        path: std::path::PathBuf,
+        /// Row, from 1, not counting a header.
+        row: usize,
+        /// Column, as the file names it.
+        column: String,
+        /// Value.
+        found: String,
+        /// Range.
+        expected: String,
+    },
     /// An exposure could not be put together.
     #[error(transparent)]
     Exposure(#[from] fathom::image::ExposureError),

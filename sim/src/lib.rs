@@ -20,6 +20,7 @@ mod field;
 mod inject;
 mod noise;
 mod object;
+mod population;
 mod profile;
 mod render;
 
@@ -31,8 +32,12 @@ pub use depth::Depth;
 pub use detector::DetectorConfig;
 pub use error::SimError;
 pub use expose::simulate;
-pub use field::{FieldConfig, GridConfig, InjectionGridConfig, SurveyConfig, make_truth};
+pub use field::{
+    CatalogConfig, ClusterConfig, CrowdedConfig, FieldConfig, FluxUnit, GridConfig, InjectionGridConfig, MoversConfig, Outside,
+    PairsConfig, ScaledConfig, SurveyConfig, make_truth,
+};
 pub use inject::{InjectionConfig, inject};
 pub use object::{Bulge, Morphology, TruthObject};
+pub use population::{BlendFraction, blend_fraction};
 pub use profile::{GaussianMixture, SERSIC_RANGE, Sersic, StampGalaxy, StampLibrary};
 pub use render::{Renderer, reach, render_object};

@@ -1,5 +1,6 @@
 //! Files: the only module that names HDF5 and FITS. One file per product; each page here is its specification.
 
+pub mod any_table;
 pub mod blends;
 mod calibration;
 pub mod coadd;

@@ -24,11 +24,18 @@ impl Phase for Sky {
         let (sky, camera) = (product_key::section(&c.sky), product_key::section(&c.camera));
         // The layout of patches is bookkeeping: it must be in no key of what does not depend on it.
         let tract = format!("{:?} {:?}", run.tract.bbox(), run.tract.wcs().cards());
+        // The name of a catalog file says nothing of what it holds.
+        let catalog = if c.sky.field == "catalog" && c.expose.mode != ExposeMode::Import {
+            let path = Path::new(&c.sky.catalog.file);
+            product_key::file(path).with_context(|| format!("sky.catalog.file: {}", path.display()))?
+        } else {
+            String::new()
+        };
         let inputs: Vec<&str> = run.exposures.iter().map(|e| e.input_key.as_str()).collect();
         Ok((0..run.arms.len())
             .filter(|&arm| run.has_truth(arm))
             .map(|arm| {
-                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name];
+                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name, &catalog];
                 Task {
                     name: run.arms[arm].name.clone(),
                     path: run.truth_path(arm),

@@ -1,8 +1,9 @@
-//! Isolated point sources of known signal to noise on a grid: for the statistics of detection and fluxes.
+//! Isolated point sources and galaxies of known signal to noise on a grid: for the statistics of detection and fluxes.
 
-use super::{Source, check_bands, grid_nodes};
-use crate::depth::Depth;
+use super::{check_bands, grid_nodes};
+use crate::depth::{Depth, Shape};
 use crate::error::{check, is_range};
+use crate::population::Source;
 use crate::{ExposurePlan, SimError};
 use fathom::geometry::{PixelPoint, Tract};
 use fathom::random::keyed_rng;
@@ -23,11 +24,32 @@ pub struct GridConfig {
     pub faint_snr: [f64; 2],
     /// Signal to noise of the bright ones (sky and read noise only), log-uniform in this range.
     pub bright_snr: [f64; 2],
+    /// Share of the nodes that hold a galaxy, in 0..=1.
+    pub galaxy_fraction: f64,
+    /// Half-light radii of the galaxies \[arcsec\], drawn with the same chance each.
+    pub galaxy_half_light_radius_arcsec: Vec<f64>,
+    /// Sérsic index of the galaxies.
+    pub galaxy_sersic_n: f64,
+    /// Axis ratio of the galaxies; their angles are random.
+    pub galaxy_axis_ratio: f64,
+    /// Signal to noise of the galaxies (their own matched filter; sky and read noise only) in every single band, uniform in this range.
+    pub galaxy_snr: [f64; 2],
 }
 
 impl Default for GridConfig {
     fn default() -> Self {
-        Self { spacing_px: 30.0, jitter_px: 2.0, bright_fraction: 0.4, faint_snr: [1.4, 8.0], bright_snr: [20.0, 300.0] }
+        Self {
+            spacing_px: 30.0,
+            jitter_px: 2.0,
+            bright_fraction: 0.4,
+            faint_snr: [1.4, 8.0],
+            bright_snr: [20.0, 300.0],
+            galaxy_fraction: 0.0,
+            galaxy_half_light_radius_arcsec: vec![0.2, 0.4, 0.8],
+            galaxy_sersic_n: 1.0,
+            galaxy_axis_ratio: 0.7,
+            galaxy_snr: [3.0, 10.0],
+        }
     }
 }
 
@@ -38,7 +60,15 @@ impl GridConfig {
         c("jitter_px", (0.0..=0.25 * self.spacing_px).contains(&self.jitter_px), &self.jitter_px, "0..=spacing_px / 4")?;
         c("bright_fraction", (0.0..=1.0).contains(&self.bright_fraction), &self.bright_fraction, "0..=1")?;
         c("faint_snr", is_range(self.faint_snr, 1e-3, 1e6), &self.faint_snr, "[low, high] in 0.001..=1e6")?;
-        c("bright_snr", is_range(self.bright_snr, 1e-3, 1e6), &self.bright_snr, "[low, high] in 0.001..=1e6")
+        c("bright_snr", is_range(self.bright_snr, 1e-3, 1e6), &self.bright_snr, "[low, high] in 0.001..=1e6")?;
+        c("galaxy_fraction", (0.0..=1.0).contains(&self.galaxy_fraction), &self.galaxy_fraction, "0..=1")?;
+        let radii = &self.galaxy_half_light_radius_arcsec;
+        let are_radii = !radii.is_empty() && radii.iter().all(|r| (0.01..=10.0).contains(r));
+        c("galaxy_half_light_radius_arcsec", are_radii, radii, "one or more numbers in 0.01..=10 arcsec")?;
+        let is_index = crate::profile::SERSIC_RANGE.contains(&self.galaxy_sersic_n);
+        c("galaxy_sersic_n", is_index, &self.galaxy_sersic_n, "a Sérsic index that can be drawn")?;
+        c("galaxy_axis_ratio", (0.05..=1.0).contains(&self.galaxy_axis_ratio), &self.galaxy_axis_ratio, "0.05..=1")?;
+        c("galaxy_snr", is_range(self.galaxy_snr, 1e-3, 1e6), &self.galaxy_snr, "[low, high] in 0.001..=1e6")
     }
 }
 
@@ -54,6 +84,13 @@ pub(super) fn sources(
     check_bands(bands)?;
     check("sky.grid", "exposures", !exposures.is_empty(), exposures.len(), "at least one: they give the depth")?;
     let depths: Vec<_> = bands.iter().map(|band| Depth::of_band(exposures, band)).collect();
+    // Loss of a galaxy's Σ(φ * g)² against Σφ², exposure by exposure: of one angle, for it hardly depends on that.
+    let shape =
+        |radius: f64| Shape { half_light_radius_arcsec: radius, axis_ratio: config.galaxy_axis_ratio, sersic_n: config.galaxy_sersic_n };
+    let losses = |radius: &f64| depths.iter().map(|d| d.losses(&shape(*radius))).collect::<Result<Vec<_>, _>>();
+    let needs_losses = config.galaxy_fraction > 0.0;
+    let by_radius: Vec<Vec<Vec<f64>>> =
+        if needs_losses { config.galaxy_half_light_radius_arcsec.iter().map(losses).collect::<Result<_, _>>()? } else { Vec::new() };
     let mut sources = Vec::new();
     for (number, node) in grid_nodes(tract, config.spacing_px) {
         let mut rng = keyed_rng(seed, "sky-grid", arm, number);
@@ -69,10 +106,28 @@ pub(super) fn sources(
             let [low, high] = config.faint_snr;
             low + (high - low) * draw()
         };
+        let mut galaxy_rng = keyed_rng(seed, "sky-grid/galaxy", arm, number);
+        if galaxy_rng.random::<f64>() < config.galaxy_fraction {
+            let i_radius = galaxy_rng.random_range(0..by_radius.len());
+            let snr = config.galaxy_snr[0] + (config.galaxy_snr[1] - config.galaxy_snr[0]) * galaxy_rng.random::<f64>();
+            let information: Vec<f64> = depths.iter().zip(&by_radius[i_radius]).map(|(d, l)| d.information_of_shape(position, l)).collect();
+            if information.iter().all(|phi| *phi > 0.0) {
+                let radius = config.galaxy_half_light_radius_arcsec[i_radius];
+                let mut galaxy = Source::star(number, position, information.iter().map(|phi| snr / phi.sqrt()).collect());
+                galaxy.class = "galaxy";
+                (galaxy.half_light_radius_arcsec, galaxy.sersic_n, galaxy.axis_ratio) =
+                    (radius, config.galaxy_sersic_n, config.galaxy_axis_ratio);
+                galaxy.position_angle_deg = 180.0 * galaxy_rng.random::<f64>();
+                galaxy.snr_target = snr;
+                galaxy.regime = format!("galaxy r={radius:?}").into();
+                sources.push(galaxy);
+            }
+            continue;
+        }
         let information: Vec<f64> = depths.iter().map(|d| d.information(position)).collect();
         if information.iter().all(|phi| *phi > 0.0) {
             let flux_njy = information.iter().map(|phi| snr / phi.sqrt()).collect();
-            let regime = if is_bright { "bright" } else { "faint" }.to_owned();
+            let regime = if is_bright { "bright" } else { "faint" }.into();
             sources.push(Source { snr_target: snr, regime, ..Source::star(number, position, flux_njy) });
         }
     }

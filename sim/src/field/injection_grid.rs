@@ -1,8 +1,9 @@
 //! Point sources on a grid at magnitudes around a limit: what is injected into real exposures to measure completeness.
 
-use super::{Source, check_bands, grid_nodes};
+use super::{check_bands, grid_nodes};
 use crate::depth::Depth;
 use crate::error::check;
+use crate::population::Source;
 use crate::{ExposurePlan, SimError};
 use fathom::geometry::{PixelPoint, Tract};
 use fathom::image::flux_njy;
@@ -73,7 +74,11 @@ pub(super) fn sources(
         let fluxes: Vec<f64> = bands.iter().enumerate().map(limit).map(|m| flux_njy(m + offset)).collect();
         // Not covered by some band: no depth to scale to.
         if fluxes.iter().all(|f| f.is_finite()) {
-            sources.push(Source { is_injected: true, regime: format!("offset {offset:?}"), ..Source::star(number, position, fluxes) });
+            sources.push(Source {
+                is_injected: true,
+                regime: format!("offset {offset:?}").into(),
+                ..Source::star(number, position, fluxes)
+            });
         }
     }
     Ok(sources)

@@ -1,30 +1,71 @@
 //! Fields: which objects are on the sky.
 
+mod catalog;
+mod cluster;
+mod crowded;
 mod grid;
 mod injection_grid;
+mod movers;
+mod pairs;
+mod scaled;
 mod survey;
 
 use crate::error::check;
+use crate::population::to_table;
 use crate::{ExposurePlan, SimError};
-use fathom::catalog::{ColumnData, Table};
-use fathom::geometry::{PixelPoint, SkyPoint, Tract};
+pub use catalog::{CatalogConfig, FluxUnit, Outside};
+pub use cluster::ClusterConfig;
+pub use crowded::CrowdedConfig;
+use fathom::catalog::Table;
+use fathom::geometry::{PixelPoint, Tract};
 pub use grid::GridConfig;
 pub use injection_grid::InjectionGridConfig;
+pub use movers::MoversConfig;
+pub use pairs::PairsConfig;
+pub use scaled::ScaledConfig;
 use serde::{Deserialize, Serialize};
 pub use survey::SurveyConfig;
+
+/// Names of the fields.
+const FIELDS: [&str; 10] = ["survey", "scaled", "grid", "pairs", "cluster", "crowded", "movers", "injection_grid", "catalog", "empty"];
 
 /// Settings of the simulated sky: section `[sky]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FieldConfig {
-    /// Which field: `survey`, `grid`, `injection_grid`, `empty`.
+    /// Which field:
+    ///
+    /// | name | what |
+    /// |---|---|
+    /// | `survey` | galaxies, stars, variables, transients, movers in physical magnitudes |
+    /// | `scaled` | stars and galaxies whose magnitudes scale to the depth of the exposures |
+    /// | `grid` | isolated point sources and galaxies of known signal to noise |
+    /// | `pairs` | pairs over separation, flux ratio, type and colour difference |
+    /// | `cluster` | a rich cluster with a central galaxy and intracluster light, before a `survey` |
+    /// | `crowded` | stars, a million per square degree and more |
+    /// | `movers` | bodies of the solar system, slow ones and trails, among stars |
+    /// | `injection_grid` | point sources at magnitudes around a limit |
+    /// | `catalog` | the objects of a file |
+    /// | `empty` | nothing |
     pub field: String,
-    /// Settings of `survey`.
+    /// Settings of `survey`; also the fore- and background of `cluster` and the stars of `movers`.
     pub survey: SurveyConfig,
+    /// Settings of `scaled`.
+    pub scaled: ScaledConfig,
     /// Settings of `grid`.
     pub grid: GridConfig,
+    /// Settings of `pairs`.
+    pub pairs: PairsConfig,
+    /// Settings of `cluster`.
+    pub cluster: ClusterConfig,
+    /// Settings of `crowded`.
+    pub crowded: CrowdedConfig,
+    /// Settings of `movers`.
+    pub movers: MoversConfig,
     /// Settings of `injection_grid`.
     pub injection_grid: InjectionGridConfig,
+    /// Settings of `catalog`.
+    pub catalog: CatalogConfig,
 }
 
 impl Default for FieldConfig {
@@ -32,8 +73,14 @@ impl Default for FieldConfig {
         Self {
             field: "survey".into(),
             survey: SurveyConfig::default(),
+            scaled: ScaledConfig::default(),
             grid: GridConfig::default(),
+            pairs: PairsConfig::default(),
+            cluster: ClusterConfig::default(),
+            crowded: CrowdedConfig::default(),
+            movers: MoversConfig::default(),
             injection_grid: InjectionGridConfig::default(),
+            catalog: CatalogConfig::default(),
         }
     }
 }
@@ -44,62 +91,28 @@ impl FieldConfig {
     /// # Errors
     /// [`SimError::Config`] naming the setting, its value and its range.
     pub fn check(&self) -> Result<(), SimError> {
-        let is_known = ["survey", "grid", "injection_grid", "empty"].contains(&self.field.as_str());
-        check("sky", "field", is_known, &self.field, "survey, grid, injection_grid or empty")?;
+        let is_known = FIELDS.contains(&self.field.as_str());
+        check("sky", "field", is_known, &self.field, &format!("one of {}", FIELDS.join(", ")))?;
         self.survey.check()?;
+        self.scaled.check()?;
         self.grid.check()?;
-        self.injection_grid.check()
-    }
-}
-
-/// One object of a field, in all bands.
-#[derive(Debug, Clone)]
-struct Source {
-    /// Number in its field, from 0; the id follows from it and the arm.
-    number: u64,
-    position: SkyPoint,
-    class: &'static str,
-    /// In the order of the bands.
-    flux_njy: Vec<f64>,
-    half_light_radius_arcsec: f64,
-    axis_ratio: f64,
-    position_angle_deg: f64,
-    sersic_n: f64,
-    is_injected: bool,
-    snr_target: f64,
-    regime: String,
-}
-
-impl Source {
-    fn star(number: u64, position: SkyPoint, flux_njy: Vec<f64>) -> Self {
-        Self {
-            number,
-            position,
-            class: "star",
-            flux_njy,
-            half_light_radius_arcsec: 0.0,
-            axis_ratio: 1.0,
-            position_angle_deg: 0.0,
-            sersic_n: 0.0,
-            is_injected: false,
-            snr_target: f64::NAN,
-            regime: String::new(),
-        }
-    }
-
-    /// Unique among all objects of all arms, drawn or injected.
-    fn id(&self, arm: u64) -> i64 {
-        let kind: u64 = if self.is_injected { 1_000_000_000_000_000 } else { 0 };
-        (kind + arm * 100_000_000 + self.number + 1) as i64
+        self.pairs.check()?;
+        self.cluster.check()?;
+        self.crowded.check()?;
+        self.movers.check()?;
+        self.injection_grid.check()?;
+        self.catalog.check(self.field == "catalog")
     }
 }
 
 /// The truth catalog ([`fathom::format::truth`]) of one arm, sorted by id. Keyed by `seed` and `arm`.
 ///
-/// `exposures` gives the depth (survey and grid fields scale to it); empty for an injection by magnitudes.
+/// `exposures` gives the depth (`scaled`, `grid`, `pairs` scale to it) and the times of trails; empty for an injection by magnitudes. Physical
+/// fields (`survey`, `cluster`, `crowded`, `movers`) ask nothing else of them and know the bands u, g, r, i, z, y. Another band changes no object. Memory grows
+/// linearly with the number of objects: about 0.7 kB each.
 ///
 /// # Errors
-/// [`SimError`] if a setting is outside its range.
+/// [`SimError`] if a setting is outside its range, [`SimError::Format`] or [`SimError::Catalog`] if a catalog file is wrong.
 pub fn make_truth(
     config: &FieldConfig,
     tract: &Tract,
@@ -110,34 +123,19 @@ pub fn make_truth(
 ) -> Result<Table, SimError> {
     config.check()?;
     let mut sources = match config.field.as_str() {
-        "survey" => survey::sources(&config.survey, tract, bands, exposures, seed, arm)?,
+        "survey" => survey::sources(&config.survey, tract, bands, seed, arm)?,
+        "scaled" => scaled::sources(&config.scaled, tract, bands, exposures, seed, arm)?,
         "grid" => grid::sources(&config.grid, tract, bands, exposures, seed, arm)?,
+        "pairs" => pairs::sources(&config.pairs, tract, bands, exposures, seed, arm)?,
+        "cluster" => cluster::sources(&config.cluster, &config.survey, tract, bands, seed, arm)?,
+        "crowded" => crowded::sources(&config.crowded, tract, bands, seed, arm)?,
+        "movers" => movers::sources(&config.movers, &config.survey, tract, bands, exposures, seed, arm)?,
         "injection_grid" => injection_grid::sources(&config.injection_grid, tract, bands, exposures, seed, arm)?,
+        "catalog" => return catalog::table(&config.catalog, tract, bands, arm),
         _ => Vec::new(),
     };
     sources.sort_by_key(|s| s.number);
     to_table(&sources, bands, arm)
-}
-
-fn to_table(sources: &[Source], bands: &[String], arm: u64) -> Result<Table, SimError> {
-    let real = |f: &dyn Fn(&Source) -> f64| ColumnData::F64(sources.iter().map(f).collect());
-    let text = |f: &dyn Fn(&Source) -> String| ColumnData::Text(sources.iter().map(f).collect());
-    let mut table = Table::new();
-    table.push("id", "", "unique number of the object", ColumnData::I64(sources.iter().map(|s| s.id(arm)).collect()))?;
-    table.push("ra", "deg", "right ascension, ICRS", real(&|s| s.position.ra_deg()))?;
-    table.push("dec", "deg", "declination, ICRS", real(&|s| s.position.dec_deg()))?;
-    table.push("class", "", "star or galaxy", text(&|s| s.class.to_owned()))?;
-    for (i, band) in bands.iter().enumerate() {
-        table.push(&format!("{band}_flux"), "nJy", "total flux", real(&|s| s.flux_njy[i]))?;
-    }
-    table.push("half_light_radius", "arcsec", "along the major axis; 0 for a point source", real(&|s| s.half_light_radius_arcsec))?;
-    table.push("axis_ratio", "", "minor / major axis", real(&|s| s.axis_ratio))?;
-    table.push("position_angle", "deg", "of the major axis, east of north", real(&|s| s.position_angle_deg))?;
-    table.push("sersic_n", "", "Sérsic index; 0 for a point source", real(&|s| s.sersic_n))?;
-    table.push("is_injected", "", "added to real pixels", ColumnData::Bool(sources.iter().map(|s| s.is_injected).collect()))?;
-    table.push("snr_target", "", "signal to noise asked for in every band; NaN if none", real(&|s| s.snr_target))?;
-    table.push("regime", "", "group of the scene", text(&|s| s.regime.clone()))?;
-    Ok(table)
 }
 
 /// Nodes of a square grid that is anchored to the tract: number and position of each, row by row.
@@ -152,4 +150,53 @@ fn grid_nodes(tract: &Tract, spacing_px: f64) -> Vec<(u64, PixelPoint)> {
 /// `bands[i]`'s column is needed: a catalog without bands is of no use.
 fn check_bands(bands: &[String]) -> Result<(), SimError> {
     check("sky", "bands", !bands.is_empty(), bands, "at least one band")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CameraConfig, plan_exposures};
+    use fathom::geometry::SkyMapConfig;
+
+    /// Every field makes a valid catalog with the same columns, the same again, another in another arm, and the same object whatever the bands.
+    #[test]
+    fn every_field_is_valid_deterministic_and_keyed() {
+        let tract = Tract::new(&SkyMapConfig { tract_cells: [8, 8], patches: [1, 1], ..SkyMapConfig::default() }).unwrap();
+        let bands: Vec<String> = ["g", "r", "i"].map(String::from).to_vec();
+        let camera = CameraConfig { n_exposures: 2, size_px: [700, 700], zero_point: 30.0, ..CameraConfig::default() };
+        let plans = plan_exposures(&camera, tract.center(), &bands, 3).unwrap();
+        for field in FIELDS.into_iter().filter(|f| *f != "catalog") {
+            let mut config = FieldConfig { field: field.into(), ..FieldConfig::default() };
+            config.grid.galaxy_fraction = 0.5;
+            let make = |bands: &[String], arm| make_truth(&config, &tract, bands, &plans, 3, arm).unwrap();
+            let table = make(&bands, 0);
+            fathom::format::truth::check(&table, &bands).unwrap();
+            assert!((field == "empty") == (table.n_rows() == 0), "{field}");
+            let ids = table.i64("id").unwrap();
+            assert!(ids.iter().all(|id| *id > 0) && ids.windows(2).all(|w| w[0] < w[1]), "{field}");
+            // By text: the tables have NaN, which equals nothing.
+            assert!(format!("{table:?}") == format!("{:?}", make(&bands, 0)), "{field}");
+            let other = make(&bands, 1);
+            assert_eq!(table.columns().len(), other.columns().len());
+            assert!(other.i64("id").unwrap().iter().all(|id| ids.binary_search(id).is_err()), "{field}");
+            let alone = make(&bands[1..2], 0);
+            for column in alone.columns() {
+                assert!(format!("{:?}", table.column(&column.name).unwrap()) == format!("{column:?}"), "{field}: {}", column.name);
+            }
+            for o in bands.iter().flat_map(|b| crate::TruthObject::of_table(&table, b, 60_005.0).unwrap()) {
+                assert!(o.flux_njy > 0.0, "{field}");
+            }
+        }
+    }
+
+    /// A tract of a million objects.
+    #[test]
+    fn a_million_objects_fit() {
+        // 33 arcmin a side.
+        let tract = Tract::new(&SkyMapConfig { tract_cells: [156, 156], patches: [1, 1], ..SkyMapConfig::default() }).unwrap();
+        let mut config = FieldConfig::default();
+        config.survey.galaxy_density = 5.0;
+        let table = make_truth(&config, &tract, &["r".into(), "i".into()], &[], 1, 0).unwrap();
+        assert!(table.n_rows() > 900_000, "{}", table.n_rows());
+    }
 }

@@ -1,0 +1,416 @@
+//! The objects of a file, checked value by value.
+
+use super::check_bands;
+use crate::SimError;
+use crate::error::check;
+use crate::profile::SERSIC_RANGE;
+use fathom::catalog::{ColumnData, Table};
+use fathom::format::any_table;
+use fathom::geometry::{SkyPoint, Tract};
+use fathom::image::flux_njy;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What the columns `<band>_flux` of a file hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FluxUnit {
+    /// Flux \[nJy\].
+    Njy,
+    /// AB magnitude.
+    MagAb,
+}
+
+/// What becomes of objects beyond the tract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outside {
+    /// They are an error: the wrong catalog, or the wrong tract.
+    Error,
+    /// They are left out: the catalog of a larger sky.
+    Drop,
+}
+
+/// Settings of the field `catalog`: section `[sky.catalog]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogConfig {
+    /// The file: `.csv`, `.h5`, `.fits` ([`fathom::format::any_table`]); a relative path counts from the configuration's folder.
+    pub file: String,
+    /// Group of an HDF5 file (empty: `truth`), number or name of a FITS HDU (empty: the first table).
+    pub table: String,
+    /// Names of columns where the file's differ from the truth catalog's ([`fathom::format::truth`]): ours = theirs.
+    pub columns: BTreeMap<String, String>,
+    /// `njy` or `mag_ab`.
+    pub flux_unit: FluxUnit,
+    /// Objects farther than `margin_arcsec` from the tract: `error` or `drop`.
+    pub outside: Outside,
+    /// Objects this far beyond the tract's edge are kept: they are drawn partly \[arcsec\].
+    pub margin_arcsec: f64,
+    /// The objects are added to real pixels, where the file has no column `is_injected`.
+    pub is_injected: bool,
+}
+
+impl Default for CatalogConfig {
+    fn default() -> Self {
+        Self {
+            file: String::new(),
+            table: String::new(),
+            columns: BTreeMap::new(),
+            flux_unit: FluxUnit::Njy,
+            outside: Outside::Error,
+            margin_arcsec: 60.0,
+            is_injected: false,
+        }
+    }
+}
+
+impl CatalogConfig {
+    pub(super) fn check(&self, is_chosen: bool) -> Result<(), SimError> {
+        check("sky.catalog", "file", !is_chosen || !self.file.is_empty(), &self.file, "a file, for the field \"catalog\"")?;
+        check("sky.catalog", "margin_arcsec", (0.0..=1e6).contains(&self.margin_arcsec), self.margin_arcsec, "0..=1e6 arcsec")
+    }
+}
+
+const CLASSES: [&str; 5] = ["star", "galaxy", "variable", "transient", "mover"];
+const KINDS: [&str; 4] = ["", "sine", "walk", "transient"];
+/// Real columns with a unit and a default, besides fluxes, bulge fractions and the shape.
+const OPTIONAL: [(&str, &str, f64); 12] = [
+    ("snr_target", "", f64::NAN),
+    ("epoch", "d", 0.0),
+    ("pm_ra", "mas/yr", 0.0),
+    ("pm_dec", "mas/yr", 0.0),
+    ("parallax", "mas", 0.0),
+    ("var_period", "d", f64::NAN),
+    ("var_amplitude", "mag", 0.0),
+    ("var_t0", "d", f64::NAN),
+    ("bulge_half_light_radius", "arcsec", 0.0),
+    ("bulge_axis_ratio", "", 1.0),
+    ("bulge_sersic_n", "", 4.0),
+    ("redshift", "", f64::NAN),
+];
+/// Shape columns with the value of a point source; a file without galaxies need not have them.
+const SHAPE: [(&str, &str, f64); 4] =
+    [("half_light_radius", "arcsec", 0.0), ("axis_ratio", "", 1.0), ("position_angle", "deg", 0.0), ("sersic_n", "", 0.0)];
+const TEXTS: [&str; 4] = ["regime", "variability", "morphology", "sed"];
+
+/// A file with its column map.
+struct File<'a> {
+    path: &'a Path,
+    table: Table,
+    columns: &'a BTreeMap<String, String>,
+}
+
+impl File<'_> {
+    /// The file's name of one of our columns.
+    fn name<'n>(&'n self, ours: &'n str) -> &'n str {
+        self.columns.get(ours).map_or(ours, String::as_str)
+    }
+
+    fn has(&self, ours: &str) -> bool {
+        self.table.has(self.name(ours))
+    }
+
+    fn wrong(&self, i_row: usize, ours: &str, found: impl ToString, expected: impl ToString) -> SimError {
+        SimError::Catalog {
+            path: self.path.to_owned(),
+            row: i_row + 1,
+            column: self.name(ours).to_owned(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+
+    fn missing(&self, ours: &str) -> SimError {
+        let present: Vec<&str> = self.table.columns().iter().map(|c| c.name.as_str()).collect();
+        SimError::Format(
+            fathom::format::FormatError::Content {
+                path: self.path.to_owned(),
+                key: format!("column {}", self.name(ours)),
+                found: "missing".into(),
+                expected: format!("a column for {ours}; the file has {}", present.join(", ")),
+            }
+            .to_string(),
+        )
+    }
+
+    /// Numbers of a column, or the default in every row; without default the column must be there.
+    fn reals(&self, ours: &str, default: Option<f64>) -> Result<Vec<f64>, SimError> {
+        if !self.has(ours) {
+            return default.map(|d| vec![d; self.table.n_rows()]).ok_or_else(|| self.missing(ours));
+        }
+        match &self.table.column(self.name(ours))?.data {
+            ColumnData::F64(v) => Ok(v.clone()),
+            ColumnData::I64(v) => Ok(v.iter().map(|n| *n as f64).collect()),
+            ColumnData::Bool(v) => v.first().map_or(Ok(Vec::new()), |b| Err(self.wrong(0, ours, b, "a number"))),
+            ColumnData::Text(v) => {
+                let number = |(i, t): (usize, &String)| t.parse().map_err(|_| self.wrong(i, ours, format!("\"{t}\""), "a number"));
+                v.iter().enumerate().map(number).collect()
+            }
+        }
+    }
+
+    fn texts(&self, ours: &str, default: Option<&str>) -> Result<Vec<String>, SimError> {
+        if !self.has(ours) {
+            return default.map(|d| vec![d.to_owned(); self.table.n_rows()]).ok_or_else(|| self.missing(ours));
+        }
+        Ok(match &self.table.column(self.name(ours))?.data {
+            ColumnData::Text(v) => v.clone(),
+            ColumnData::I64(v) => v.iter().map(ToString::to_string).collect(),
+            ColumnData::F64(v) => v.iter().map(|x| if x.is_nan() { String::new() } else { x.to_string() }).collect(),
+            ColumnData::Bool(v) => v.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn wholes(&self, ours: &str, default: Vec<i64>) -> Result<Vec<i64>, SimError> {
+        if !self.has(ours) {
+            return Ok(default);
+        }
+        match &self.table.column(self.name(ours))?.data {
+            ColumnData::I64(v) => Ok(v.clone()),
+            _ => {
+                let whole = |(i, x): (usize, f64)| {
+                    if x.fract().abs() <= 0.0 { Ok(x as i64) } else { Err(self.wrong(i, ours, x, "a whole number")) }
+                };
+                self.reals(ours, None)?.into_iter().enumerate().map(whole).collect()
+            }
+        }
+    }
+
+    /// Every value of the rows that count must pass.
+    fn check(&self, ours: &str, values: &[f64], expected: &str, is_good: impl Fn(usize, f64) -> bool) -> Result<(), SimError> {
+        match values.iter().enumerate().find(|(i, v)| !is_good(*i, **v)) {
+            Some((i, v)) => Err(self.wrong(i, ours, v, expected)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads and checks the file; every column of the truth catalog, sorted by id. `arm` shifts the ids, so that realisations differ.
+pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm: u64) -> Result<Table, SimError> {
+    check_bands(bands)?;
+    let path = PathBuf::from(&config.file);
+    let table = any_table::read(&path, &config.table).map_err(|e| SimError::Format(e.to_string()))?;
+    for (ours, theirs) in &config.columns {
+        let is_known = is_column(ours, bands);
+        check(
+            "sky.catalog.columns",
+            ours,
+            is_known,
+            theirs,
+            &format!("a column of the truth catalog, with fluxes of {}", bands.join(", ")),
+        )?;
+    }
+    let file = File { path: &path, table, columns: &config.columns };
+    let n = file.table.n_rows();
+
+    let class = file.texts("class", None)?;
+    if let Some((i, c)) = class.iter().enumerate().find(|(_, c)| !CLASSES.contains(&c.as_str())) {
+        return Err(file.wrong(i, "class", format!("\"{c}\""), format!("one of {}", CLASSES.join(", "))));
+    }
+    let is_galaxy: Vec<bool> = class.iter().map(|c| c == "galaxy").collect();
+    let (ra, dec) = (file.reals("ra", None)?, file.reals("dec", None)?);
+    file.check("ra", &ra, "degrees in 0..=360", |_, v| (0.0..=360.0).contains(&v))?;
+    file.check("dec", &dec, "degrees in -90..=90", |_, v| (-90.0..=90.0).contains(&v))?;
+    let margin_px = (config.margin_arcsec / tract.config().pixel_scale_arcsec).ceil().min(1e8) as i32;
+    let near = tract.bbox().grown(margin_px);
+    let is_inside = |i: usize| tract.wcs().sky_to_pixel(SkyPoint::from_degrees(ra[i], dec[i])).is_ok_and(|p| near.contains_point(p));
+    let rows: Vec<usize> = (0..n).filter(|&i| is_inside(i)).collect();
+    if let (Outside::Error, Some(i)) = (config.outside, (0..n).find(|i| rows.binary_search(i).is_err())) {
+        let expected = format!("a place within {} arcsec of the tract (outside = \"drop\" leaves such rows out)", config.margin_arcsec);
+        return Err(file.wrong(i, "ra", format!("{} with {} = {}", ra[i], file.name("dec"), dec[i]), expected));
+    }
+
+    let mut out = Table::new();
+    let id = ids(&file, arm)?;
+    out.push("id", "", "unique number of the object", ColumnData::I64(id))?;
+    out.push("ra", "deg", "right ascension, ICRS, at the epoch", ColumnData::F64(ra))?;
+    out.push("dec", "deg", "declination, ICRS, at the epoch", ColumnData::F64(dec))?;
+    out.push("class", "", "star, galaxy, variable, transient or mover", ColumnData::Text(class))?;
+    for band in bands {
+        let ours = format!("{band}_flux");
+        let mut flux = file.reals(&ours, None)?;
+        if config.flux_unit == FluxUnit::MagAb {
+            file.check(&ours, &flux, "an AB magnitude in -30..=60", |_, m| (-30.0..=60.0).contains(&m))?;
+            flux.iter_mut().for_each(|m| *m = flux_njy(*m));
+        } else {
+            file.check(&ours, &flux, "a finite flux of 0 or more, in nJy", |_, f| f.is_finite() && f >= 0.0)?;
+        }
+        out.push(&ours, "nJy", "total flux, mean over the epochs; of a transient at maximum", ColumnData::F64(flux))?;
+    }
+    for (name, unit, default) in SHAPE {
+        let must_be = is_galaxy.contains(&true) && name != "position_angle";
+        let mut values = file.reals(name, if must_be { None } else { Some(default) })?;
+        let (range, is_good): (&str, fn(f64) -> bool) = match name {
+            "half_light_radius" => ("a finite positive number of a galaxy, in arcsec", |v| v > 0.0 && v.is_finite()),
+            "axis_ratio" => ("a number in (0, 1] of a galaxy", |v| v > 0.0 && v <= 1.0),
+            "sersic_n" => ("a Sérsic index that can be drawn, of a galaxy", |v| SERSIC_RANGE.contains(&v)),
+            _ => ("a finite number of degrees", f64::is_finite),
+        };
+        let expected = if name == "sersic_n" { format!("{range}: {SERSIC_RANGE:?}") } else { range.to_owned() };
+        file.check(name, &values, &expected, |i, v| !is_galaxy[i] || is_good(v))?;
+        // Whatever stands beside a point source is not its shape.
+        values.iter_mut().zip(&is_galaxy).for_each(|(v, galaxy)| *v = if *galaxy { *v } else { default });
+        out.push(name, unit, "", ColumnData::F64(values))?;
+    }
+    let injected = if !file.has("is_injected") {
+        vec![config.is_injected; n]
+    } else if let Ok(flags) = file.table.bool(file.name("is_injected")) {
+        flags.to_vec()
+    } else {
+        file.reals("is_injected", None)?.iter().map(|v| v.abs() > 0.0).collect()
+    };
+    out.push("is_injected", "", "added to real pixels", ColumnData::Bool(injected))?;
+    for name in TEXTS {
+        let values = file.texts(name, Some(""))?;
+        if name == "variability"
+            && let Some((i, v)) = values.iter().enumerate().find(|(_, v)| !KINDS.contains(&v.as_str()))
+        {
+            return Err(file.wrong(i, name, format!("\"{v}\""), "empty, sine, walk or transient"));
+        }
+        out.push(name, "", "", ColumnData::Text(values))?;
+    }
+    let is_variable: Vec<bool> = out.text("variability")?.iter().map(|v| !v.is_empty()).collect();
+    let mut has_bulge = vec![false; n];
+    for band in bands {
+        let ours = format!("{band}_bulge_fraction");
+        let values = file.reals(&ours, Some(0.0))?;
+        file.check(&ours, &values, "a number in 0..=1", |_, v| (0.0..=1.0).contains(&v))?;
+        has_bulge.iter_mut().zip(&values).for_each(|(has, v)| *has |= *v > 0.0);
+        out.push(&ours, "", "share of the flux in the bulge", ColumnData::F64(values))?;
+    }
+    for (name, unit, default) in OPTIONAL {
+        let values = file.reals(name, Some(default))?;
+        match name {
+            "bulge_half_light_radius" => file.check(name, &values, "a finite positive number of a bulge, in arcsec", |i, v| {
+                !has_bulge[i] || (v > 0.0 && v.is_finite())
+            })?,
+            "bulge_axis_ratio" => {
+                file.check(name, &values, "a number in (0, 1] of a bulge", |i, v| !has_bulge[i] || (v > 0.0 && v <= 1.0))?
+            }
+            "bulge_sersic_n" => {
+                let expected = format!("a Sérsic index that can be drawn, of a bulge: {SERSIC_RANGE:?}");
+                file.check(name, &values, &expected, |i, v| !has_bulge[i] || SERSIC_RANGE.contains(&v))?;
+            }
+            "var_period" => {
+                file.check(name, &values, "a positive number of days of a variable", |i, v| !is_variable[i] || (v > 0.0 && v.is_finite()))?
+            }
+            "var_t0" => file.check(name, &values, "an MJD of a variable", |i, v| !is_variable[i] || v.is_finite())?,
+            "snr_target" | "redshift" => {}
+            _ => file.check(name, &values, "a finite number", |_, v| v.is_finite())?,
+        }
+        out.push(name, unit, "", ColumnData::F64(values))?;
+    }
+    for name in ["cluster_id", "host_id"] {
+        let mut values = file.wholes(name, vec![0; n])?;
+        if name == "host_id" {
+            values.iter_mut().filter(|v| **v != 0).for_each(|v| *v += shift(arm));
+        }
+        out.push(name, "", "", ColumnData::I64(values))?;
+    }
+    let id = out.i64("id")?;
+    let mut order = rows;
+    order.sort_by_key(|&i| id[i]);
+    Ok(out.take(&order))
+}
+
+/// Ids of realisation `arm` are those of the file plus this.
+fn shift(arm: u64) -> i64 {
+    (arm * 100_000_000) as i64
+}
+
+/// The file's ids, or the numbers of the rows; unique, positive, and in a further arm at most 1e8, so that arms differ.
+fn ids(file: &File, arm: u64) -> Result<Vec<i64>, SimError> {
+    let own = file.wholes("id", (1..=file.table.n_rows() as i64).collect())?;
+    let limit = if arm > 0 { 100_000_000 } else { i64::MAX };
+    if let Some((i, id)) = own.iter().enumerate().find(|(_, id)| **id <= 0 || **id > limit) {
+        let expected = if arm > 0 { "1..=1e8 for several realisations" } else { "a positive whole number" };
+        return Err(file.wrong(i, "id", id, expected));
+    }
+    let mut order: Vec<usize> = (0..own.len()).collect();
+    order.sort_by_key(|&i| own[i]);
+    if let Some(pair) = order.windows(2).find(|w| own[w[0]] == own[w[1]]) {
+        return Err(file.wrong(pair[1], "id", own[pair[1]], format!("unique; it is that of row {} too", pair[0] + 1)));
+    }
+    Ok(own.into_iter().map(|id| id + shift(arm)).collect())
+}
+
+fn is_column(ours: &str, bands: &[String]) -> bool {
+    let of_band = bands.iter().any(|b| *ours == format!("{b}_flux") || *ours == format!("{b}_bulge_fraction"));
+    let others = ["id", "ra", "dec", "class", "is_injected", "cluster_id", "host_id"];
+    of_band
+        || others.contains(&ours)
+        || TEXTS.contains(&ours)
+        || SHAPE.iter().any(|(name, ..)| *name == ours)
+        || OPTIONAL.iter().any(|(name, ..)| *name == ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{FieldConfig, FluxUnit, Outside, make_truth};
+    use fathom::catalog::Table;
+    use fathom::geometry::{SkyMapConfig, Tract};
+
+    const HEAD: &str = "id,ra,dec,class,r_flux,half_light_radius,axis_ratio,position_angle,sersic_n";
+    const GOOD: &str = "3,150.1,2.2,galaxy,100,0.5,0.7,30,1.5";
+
+    fn read(text: &str, change: impl Fn(&mut FieldConfig)) -> Result<Table, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sky.csv");
+        std::fs::write(&path, text).unwrap();
+        let mut config = FieldConfig { field: "catalog".into(), ..FieldConfig::default() };
+        config.catalog.file = path.to_str().unwrap().to_owned();
+        change(&mut config);
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let bands = ["r".to_owned()];
+        let table = make_truth(&config, &tract, &bands, &[], 1, 0).map_err(|e| e.to_string())?;
+        fathom::format::truth::check(&table, &bands).unwrap();
+        Ok(table)
+    }
+
+    #[test]
+    fn a_good_file_is_taken_over() {
+        let star = "1,150.101,2.201,star,50,,,,";
+        let table = read(&format!("{HEAD}\n{GOOD}\n{star}\n"), |_| {}).unwrap();
+        assert_eq!(table.i64("id").unwrap(), [1, 3]);
+        assert_eq!(table.f64("sersic_n").unwrap(), [0.0, 1.5]);
+        assert_eq!(table.f64("axis_ratio").unwrap(), [1.0, 0.7]);
+        assert_eq!(table.f64("r_bulge_fraction").unwrap(), [0.0, 0.0]);
+        // Other names, magnitudes, no id, no shapes for point sources.
+        let table = read("RA,DEC,kind,rmag\n150.1,2.2,star,22.4\n", |c| {
+            let map = [("ra", "RA"), ("dec", "DEC"), ("class", "kind"), ("r_flux", "rmag")];
+            c.catalog.columns = map.map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+            c.catalog.flux_unit = FluxUnit::MagAb;
+        })
+        .unwrap();
+        // AB = 31.4 - 2.5 log f.
+        assert!((table.f64("r_flux").unwrap()[0] - 10f64.powf(3.6)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn bad_values_are_named_by_row_and_column() {
+        for (row, expected) in [
+            ("4,150.1,2.2,galaxy,-1,0.5,0.7,30,1.5", "r_flux in row 2 is -1; expected a finite flux of 0 or more, in nJy"),
+            ("4,150.1,2.2,galaxy,nan,0.5,0.7,30,1.5", "r_flux in row 2 is NaN"),
+            ("4,150.1,2.2,galaxy,x,0.5,0.7,30,1.5", "r_flux in row 2 is \"x\"; expected a number"),
+            ("4,150.1,2.2,galaxy,1,-0.5,0.7,30,1.5", "half_light_radius in row 2 is -0.5"),
+            ("4,150.1,2.2,galaxy,1,0.5,1.7,30,1.5", "axis_ratio in row 2 is 1.7; expected a number in (0, 1] of a galaxy"),
+            ("4,150.1,2.2,galaxy,1,0.5,0.7,30,15", "sersic_n in row 2 is 15"),
+            ("4,150.1,2.2,nebula,1,0.5,0.7,30,1", "class in row 2 is \"nebula\"; expected one of star, galaxy"),
+            ("4,150.1,92,galaxy,1,0.5,0.7,30,1", "dec in row 2 is 92; expected degrees in -90..=90"),
+            ("4,150.1,3.2,galaxy,1,0.5,0.7,30,1", "ra in row 2 is 150.1 with dec = 3.2; expected a place within 60 arcsec"),
+            ("3,150.1,2.2,galaxy,1,0.5,0.7,30,1", "id in row 2 is 3; expected unique; it is that of row 1 too"),
+        ] {
+            let message = read(&format!("{HEAD}\n{GOOD}\n{row}\n"), |_| {}).unwrap_err();
+            assert!(message.contains(expected) && message.contains("sky.csv"), "{message}");
+        }
+        let message = read("ra,dec,class\n150.1,2.2,star\n", |_| {}).unwrap_err();
+        assert!(message.contains("column r_flux is missing; expected a column for r_flux; the file has ra, dec, class"), "{message}");
+        let message = read("", |c| c.catalog.columns = [("w_flux".to_owned(), "W".to_owned())].into()).unwrap_err();
+        assert!(message.contains("sky.catalog.columns.w_flux"), "{message}");
+        let far = "4,150.1,3.2,galaxy,1,0.5,0.7,30,1";
+        let kept = read(&format!("{HEAD}\n{GOOD}\n{far}\n"), |c| c.catalog.outside = Outside::Drop).unwrap();
+        assert_eq!(kept.n_rows(), 1);
+    }
+}
