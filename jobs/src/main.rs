@@ -70,6 +70,9 @@ fn compute(name: &str, group: Option<&Group>, phase: Option<&'static dyn Phase>,
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let world = World::new();
     let result = (|| {
+        // Before the configuration is checked: the check plans the exposures, on all threads.
+        let n_threads = arguments.get_one::<usize>("threads").copied().unwrap_or_else(|| default_threads(&world));
+        rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()?;
         let source = arguments.get_one::<String>("config").expect("required");
         let settings: Vec<String> = arguments.get_many("set").map(|v| v.cloned().collect()).unwrap_or_default();
         let config = Config::load(source, &settings)?;
@@ -79,7 +82,6 @@ fn compute(name: &str, group: Option<&Group>, phase: Option<&'static dyn Phase>,
             overwrite: arguments.get_flag("overwrite"),
             reuse: arguments.get_one::<PathBuf>("reuse").cloned(),
             skip_bad_exposures: arguments.get_flag("skip-bad-exposures"),
-            threads: arguments.get_one::<usize>("threads").copied(),
             is_mixed_cpus: arguments.get_flag("mixed-cpus"),
         };
         if let Some(other) = options.reuse.as_ref().filter(|r| !r.join("config.toml").is_file()) {
@@ -87,8 +89,6 @@ fn compute(name: &str, group: Option<&Group>, phase: Option<&'static dyn Phase>,
         }
         let stem = PathBuf::from(source).file_stem().map_or_else(|| source.into(), PathBuf::from);
         let folder = arguments.get_one::<PathBuf>("out").cloned().unwrap_or_else(|| PathBuf::from("runs").join(stem));
-        let n_threads = options.threads.unwrap_or_else(|| default_threads(&world));
-        rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()?;
         let run = Run::new(config, folder, options)?;
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let one: Vec<&dyn Phase> = phase.into_iter().collect();

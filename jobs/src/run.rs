@@ -21,7 +21,6 @@ pub struct Options {
     pub overwrite: bool,
     pub reuse: Option<PathBuf>,
     pub skip_bad_exposures: bool,
-    pub threads: Option<usize>,
     pub is_mixed_cpus: bool,
 }
 

@@ -7,6 +7,7 @@ use crate::object::TruthObject;
 use crate::render::Renderer;
 use crate::{CameraConfig, ExposurePlan, SimError};
 use fathom::catalog::Table;
+use fathom::geometry::Box2;
 use fathom::image::{Exposure, MaskPlane};
 use fathom::random::keyed_rng;
 use ndarray::{Array2, Axis, Zip};
@@ -34,7 +35,6 @@ pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed:
     }
     let trails = Trail::of(plan, camera, seed);
     let defects = Defects::of(meta, camera, seed);
-    let background_adu = plan.background.image(&meta.bbox());
     let mean_gain = meta.gain_e_per_adu;
     let mut variance = Array2::<f32>::zeros(meta.shape);
     let what = format!("pixel-noise/{arm}/{}", meta.id);
@@ -43,12 +43,13 @@ pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed:
         .into_par_iter()
         .zip(variance.axis_iter_mut(Axis(0)))
         .zip(defects.charge_e.axis_iter(Axis(0)))
-        .zip(background_adu.axis_iter(Axis(0)))
         .enumerate()
-        .for_each(|(y, (((mut row, variances), charges), background))| {
+        .for_each(|(y, ((mut row, variances), charges))| {
             trails.iter().for_each(|trail| trail.add_to_row(y, row.view_mut()));
+            // Row by row: a plane of it would be as large as the exposure.
+            let background = plan.background.image(&Box2::new(0, y as i32, meta.shape.1 as i32, 1));
             let mut rng = keyed_rng(seed, &what, 0, y as u64);
-            for (x, (((value, v), charge), sky_adu)) in row.into_iter().zip(variances).zip(charges).zip(background).enumerate() {
+            for (x, (((value, v), charge), sky_adu)) in row.into_iter().zip(variances).zip(charges).zip(&background).enumerate() {
                 let amplifier = plan.amplifiers.at(x, y);
                 let gain = amplifier.gain_e_per_adu;
                 // The same counts in every amplifier; the electrons behind them are the amplifier's.
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{FieldConfig, InjectionConfig, NoiseLaw, inject, make_truth, plan_exposures, render_object};
     use fathom::catalog::ColumnData;
-    use fathom::geometry::{Box2, SkyMapConfig, Tract};
+    use fathom::geometry::{SkyMapConfig, Tract};
 
     fn small_camera() -> CameraConfig {
         CameraConfig { n_exposures: 1, size_px: [240, 200], dither_arcsec: 1.0, ..CameraConfig::default() }

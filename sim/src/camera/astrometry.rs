@@ -168,7 +168,7 @@ mod tests {
         }
         let (corner, plain) = (PixelPoint::new(999.5, 999.5), straight.of(3).unwrap().0);
         let shifted = plain.sky_to_pixel(bent.of(3).unwrap().0.pixel_to_sky(corner)).unwrap();
-        assert!((shifted.x - corner.x).hypot(shifted.y - corner.y) - 12.0 < 1e-6);
+        assert!(((shifted.x - corner.x).hypot(shifted.y - corner.y) - 12.0).abs() < 1e-6);
         let neighbour = straight.of(2).unwrap().0;
         let at = plain.sky_to_pixel(neighbour.pixel_to_sky(PixelPoint::new(999.0, 400.0))).unwrap();
         assert!((at.x + 101.0).abs() < 1e-6 && (at.y - 400.0).abs() < 1e-6, "{at:?}");

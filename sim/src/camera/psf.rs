@@ -1,7 +1,7 @@
 //! The PSF of each exposure: how it varies over the field, the model that holds it, and the model that the chain is told.
 //!
 //! Size and ellipticity are smooth random functions over the focal plane, drawn per visit. On each detector the PSF is a polynomial
-//! basis of stamps ([`PsfModel::PsfEx`]) fitted to the stamps at 5 x 5 places; objects are drawn with that very model, so that the PSF
+//! basis of stamps ([`PsfModel::PsfEx`]) fitted to the stamps at (order + 2)² places; objects are drawn with that very model, so that the PSF
 //! that the chain is told is exact. Against the law itself, at the size and ellipticity of each place, the model is good to 5e-3 of the
 //! peak where the PSF varies by 18 % of it over a detector (rms 3 % in size, 0.02 in ellipticity; tested). A constant Moffat stays a Moffat.
 
@@ -174,7 +174,10 @@ impl<'a> VisitPsf<'a> {
         let (degree, places) = match &self.variation {
             None => (0, vec![[0.0, 0.0]]),
             // Chebyshev's nodes: the fit is good up to the edges.
-            Some(_) => (self.camera.psf.variation_order, (0..25).map(|k| [node(k % 5, 5), node(k / 5, 5)]).collect()),
+            Some(_) => {
+                let (order, n) = (self.camera.psf.variation_order, self.camera.psf.variation_order + 2);
+                (order, (0..n * n).map(|k| [node(k % n, n), node(k / n, n)]).collect())
+            }
         };
         let stamps: Vec<Array2<f64>> = places
             .iter()

@@ -69,10 +69,11 @@ impl Trail {
         }
     }
 
-    /// Flags the pixels where the trail is brighter than a third of the noise of the background, `noise_e`.
+    /// Flags the pixels where the trail is brighter than a thirtieth of the noise of the background, `noise_e`: a filter along a line of
+    /// hundreds of pixels still sees a tenth of it.
     pub(crate) fn flag(&self, noise_e: f64, mut mask: ArrayViewMut2<u32>) {
         for ((y, x), m) in mask.indexed_iter_mut() {
-            if self.at(x as f64, y as f64) > noise_e / 3.0 {
+            if self.at(x as f64, y as f64) > noise_e / 30.0 {
                 *m |= MaskPlane::Cr.bit();
             }
         }
