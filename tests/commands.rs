@@ -34,12 +34,12 @@ fn the_printed_configuration_runs() {
     let (config, out) = (folder.path().join("default.toml"), folder.path().join("run"));
     std::fs::write(&config, &printed).unwrap();
     let mut arguments = vec!["sky", launch::text(&config), "--out", launch::text(&out)];
-    arguments.extend(["--set", "sky.survey.density_per_arcmin2=20", "--set", "run.bands=[\"r\"]", "--set", "run.name=a name"]);
+    arguments.extend(["--set", "sky.survey.galaxy_density=0.5", "--set", "run.bands=[\"r\"]", "--set", "run.name=a name"]);
     launch::solo(&arguments).ok();
     let resolved = std::fs::read_to_string(out.join("config.toml")).unwrap();
     let resolved: toml::Table = toml::from_str(&resolved).unwrap();
     assert_eq!(resolved["run"]["name"].as_str(), Some("a name"));
-    assert_eq!(resolved["sky"]["survey"]["density_per_arcmin2"].as_float(), Some(20.0));
+    assert_eq!(resolved["sky"]["survey"]["galaxy_density"].as_float(), Some(0.5));
     let printed_table: toml::Table = toml::from_str(&printed).unwrap();
     for (section, settings) in &resolved {
         for key in settings.as_table().unwrap().keys() {

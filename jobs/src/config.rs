@@ -136,7 +136,7 @@ impl Config {
 
     /// Relative paths count from the configuration's folder.
     fn with_paths_from(mut self, base: &Path) -> Result<Self> {
-        for path in [&mut self.expose.layout, &mut self.expose.folder, &mut self.sky.catalog.file] {
+        for path in [&mut self.expose.layout, &mut self.expose.folder, &mut self.sky.catalog.file, &mut self.sky.stamps] {
             let is_name = LAYOUTS.iter().any(|(name, _)| name == path);
             if !path.is_empty() && !is_name && Path::new(path.as_str()).is_relative() {
                 *path = base.join(path.as_str()).to_str().ok_or_else(|| anyhow!("{base:?} is no UTF-8 path"))?.to_owned();
@@ -177,7 +177,7 @@ impl Config {
         DeblendParent::new(&self.deblend)?;
         MeasureSources::new(&self.measure)?;
         if self.expose.mode == ExposeMode::Simulate {
-            fathom_sim::plan_exposures(&self.camera, tract.center(), bands, self.run.seed)?;
+            fathom_sim::Planner::new(&self.camera, tract.center(), bands, self.run.seed)?.check_extremes()?;
         }
         self.truth.check()?;
         self.validate.check()?;

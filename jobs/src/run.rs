@@ -8,8 +8,8 @@ use fathom::background::VisitProduct;
 use fathom::coadd::{CoaddPsf, CoaddPsfInput};
 use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
 use fathom::geometry::Tract;
-use fathom::image::ExposureMeta;
-use fathom_sim::ExposurePlan;
+use fathom::image::{ExposureId, ExposureMeta};
+use fathom_sim::{Planner, StampLibrary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -27,8 +27,8 @@ pub struct Options {
 /// One exposure to come.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// From the simulator.
-    Plan(Box<ExposurePlan>),
+    /// From the simulator, whose plan is made when it is needed.
+    Plan(Arc<Planner>),
     /// From a layout's files.
     Item(Arc<Layout>, ImportItem),
     /// One of fathom's own files.
@@ -69,6 +69,7 @@ pub struct Run {
     mosaics: Mutex<BTreeMap<usize, CoaddMosaic>>,
     parents: Mutex<BTreeMap<usize, Arc<Vec<Parent>>>>,
     settings_key: OnceLock<String>,
+    stamps: OnceLock<Arc<StampLibrary>>,
 }
 
 impl Run {
@@ -102,6 +103,7 @@ impl Run {
             mosaics: Mutex::default(),
             parents: Mutex::default(),
             settings_key: OnceLock::new(),
+            stamps: OnceLock::new(),
         })
     }
 
@@ -226,6 +228,16 @@ impl Run {
         Ok(cache.entry(arm).or_insert_with(|| CoaddMosaic::new(self.tract.clone(), paths())).clone())
     }
 
+    /// The real galaxies that the sky may name. Read once.
+    pub fn stamps(&self) -> Result<Arc<StampLibrary>> {
+        if let Some(found) = self.stamps.get() {
+            return Ok(found.clone());
+        }
+        let library =
+            if self.config.sky.stamps.is_empty() { StampLibrary::default() } else { read_stamps(Path::new(&self.config.sky.stamps))? };
+        Ok(self.stamps.get_or_init(|| Arc::new(library)).clone())
+    }
+
     /// Parents of an arm, by id. Read once.
     pub fn parents(&self, arm: usize) -> Result<Arc<Vec<Parent>>> {
         let mut cache = self.parents.lock().map_err(|_| anyhow!("a thread died"))?;
@@ -246,6 +258,16 @@ impl Run {
     }
 }
 
+#[cfg(feature = "fits")]
+fn read_stamps(catalog: &Path) -> Result<StampLibrary> {
+    Ok(StampLibrary::of_stamps(&format::galaxy_stamps::read(catalog)?)?)
+}
+
+#[cfg(not(feature = "fits"))]
+fn read_stamps(catalog: &Path) -> Result<StampLibrary> {
+    bail!("sky.stamps is {}; reading it needs a fathom built with the feature fits", catalog.display())
+}
+
 /// Marks an exposure that was skipped: key, then the reason.
 pub fn skip_marker(product: &Path) -> PathBuf {
     product.with_extension("skipped")
@@ -257,7 +279,7 @@ pub fn data_folder() -> Option<PathBuf> {
 }
 
 fn planned(config: &Config, tract: &Tract) -> Result<Vec<ExposureEntry>> {
-    let plans = fathom_sim::plan_exposures(&config.camera, tract.center(), &config.run.bands, config.run.seed)?;
+    let planner = Arc::new(Planner::new(&config.camera, tract.center(), &config.run.bands, config.run.seed)?);
     // A table of pointings or seeing is as good as a setting: another content is another camera.
     let files = config
         .camera
@@ -267,17 +289,12 @@ fn planned(config: &Config, tract: &Tract) -> Result<Vec<ExposureEntry>> {
         .collect::<Result<Vec<_>>>()?;
     let camera = [product_key::section(&config.camera)].into_iter().chain(files).collect::<String>();
     let center = format!("{:?}", tract.center());
-    Ok(plans
-        .into_iter()
-        .map(|plan| {
-            let name = plan.meta.id.0.clone();
-            ExposureEntry {
-                input_key: product_key::key("plan", [camera.as_str(), &center, &name]),
-                name,
-                source: Source::Plan(Box::new(plan)),
-            }
-        })
-        .collect())
+    let entry = |id: &ExposureId| ExposureEntry {
+        input_key: product_key::key("plan", [camera.as_str(), &center, &id.0]),
+        name: id.0.clone(),
+        source: Source::Plan(planner.clone()),
+    };
+    Ok(planner.ids().map(entry).collect())
 }
 
 fn imported(config: &Config, layout: Option<&Arc<Layout>>) -> Result<Vec<ExposureEntry>> {

@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut exposures = Vec::new();
     for plan in &plans {
         let start = Instant::now();
-        exposures.push(simulate(plan, &camera, &truth, SEED, 0)?);
+        exposures.push(simulate(plan, &camera, &truth, &fathom_sim::StampLibrary::default(), SEED, 0)?);
         println!("exposure {} in {:.2?}", plan.meta.id, start.elapsed());
     }
     let folder = Path::new(&folder);

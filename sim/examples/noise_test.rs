@@ -54,7 +54,7 @@ fn measure(noise: NoiseLaw, variance: VariancePlane) -> Result<Bins, Box<dyn std
     };
     let plan = plan_exposures(&camera, SkyPoint::from_degrees(150.1, 2.2), &["r".into()], SEED)?.remove(0);
     let truth = stars(|x, y| plan.meta.wcs.pixel_to_sky(PixelPoint::new(x, y)))?;
-    let take = |arm| simulate(&plan, &camera, &truth, SEED, arm);
+    let take = |arm| simulate(&plan, &camera, &truth, &fathom_sim::StampLibrary::default(), SEED, arm);
     // Offsets from the first realisation: squares of whole counts would lose digits.
     let first = take(0)?.image.mapv(f64::from);
     let zeros = || Array2::<f64>::zeros(first.dim());

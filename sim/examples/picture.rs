@@ -55,7 +55,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("i < {limit}: {} objects, {:.3} blended at a FWHM of 0.7 arcsec", found.n_objects, found.value());
         }
     }
-    let exposures = plans.iter().map(|plan| simulate(plan, &camera, &truth, seed, 0)).collect::<Result<Vec<_>, _>>()?;
+    let exposures = plans
+        .iter()
+        .map(|plan| simulate(plan, &camera, &truth, &fathom_sim::StampLibrary::default(), seed, 0))
+        .collect::<Result<Vec<_>, _>>()?;
     // Red first: i, r, g by name, and the nights in turn.
     let colour = |name: &str| exposures.iter().find(|e| e.meta.band == name).map(flat);
     let planes: Vec<Vec<f64>> =

@@ -5,7 +5,7 @@ use crate::detector::{Defects, Trail, bleed, dilate};
 use crate::noise::normal;
 use crate::object::TruthObject;
 use crate::render::Renderer;
-use crate::{CameraConfig, ExposurePlan, SimError};
+use crate::{CameraConfig, ExposurePlan, SimError, StampLibrary};
 use fathom::catalog::Table;
 use fathom::geometry::Box2;
 use fathom::image::{Exposure, MaskPlane};
@@ -18,13 +18,20 @@ use rayon::prelude::*;
 /// Noise is keyed by `seed`, `arm`, the exposure's id and the row; defects and cosmic rays by `seed` and id only, satellites by the
 /// visit. The sky stays in the image ([`ExposurePlan::background`]). The variance plane is (counts + read noise²) / gain² with the
 /// observed counts (or the expected ones, if the camera says so), gain and read noise of each amplifier. Values of `BAD` pixels are
-/// garbage. Objects are drawn with the plan's true calibrations; the exposure carries the given ones.
+/// garbage. `stamps`: the real galaxies that `morphology` may name. Objects are drawn with the plan's true calibrations; the exposure carries the given ones.
 ///
 /// # Errors
 /// [`SimError::Config`] for a setting out of range, [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
-pub fn simulate(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, seed: u64, arm: u64) -> Result<Exposure, SimError> {
+pub fn simulate(
+    plan: &ExposurePlan,
+    camera: &CameraConfig,
+    truth: &Table,
+    stamps: &StampLibrary,
+    seed: u64,
+    arm: u64,
+) -> Result<Exposure, SimError> {
     camera.check()?;
-    let objects = TruthObject::of_table(truth, &plan.meta.band, plan.meta.mjd)?;
+    let objects = TruthObject::of_table_with(truth, &plan.meta.band, plan.meta.mjd, stamps)?;
     let meta = &plan.meta;
     // The noise needs the expectation in electrons (at the mean gain); the counts are made from them afterwards.
     let mut electrons = Array2::<f64>::zeros(meta.shape);
@@ -128,7 +135,7 @@ mod tests {
             let camera = CameraConfig { noise, variance, ..clean_camera() };
             let plan = plan(&camera);
             let truth = truth("grid", &plan);
-            let exposure = simulate(&plan, &camera, &truth, 11, 0).unwrap();
+            let exposure = simulate(&plan, &camera, &truth, &StampLibrary::default(), 11, 0).unwrap();
             assert!(exposure.mask.iter().all(|m| *m == 0));
             let mut model = Array2::<f64>::from_elem(plan.meta.shape, plan.meta.known_sky_adu.unwrap());
             for object in TruthObject::of_table(&truth, "r", plan.meta.mjd).unwrap() {
@@ -160,7 +167,7 @@ mod tests {
         let plan = plan(&camera);
         let truth = truth("survey", &plan);
         let reversed = truth.take(&(0..truth.n_rows()).rev().collect::<Vec<_>>());
-        let take = |truth: &Table, seed, arm| simulate(&plan, &camera, truth, seed, arm).unwrap();
+        let take = |truth: &Table, seed, arm| simulate(&plan, &camera, truth, &StampLibrary::default(), seed, arm).unwrap();
         let reference = take(&truth, 11, 0);
         let again = take(&reversed, 11, 0);
         assert_eq!((&reference.image, &reference.variance, &reference.mask), (&again.image, &again.variance, &again.mask));
@@ -178,11 +185,17 @@ mod tests {
         let plan = plan(&camera);
         let mut truth = truth("grid", &plan).take(&[7]);
         truth = with_flux(&truth, crate::Depth::of_band(std::slice::from_ref(&plan), "r").saturation_njy() * 5.0);
-        let exposure = simulate(&plan, &camera, &truth, 11, 0).unwrap();
+        let exposure = simulate(&plan, &camera, &truth, &StampLibrary::default(), 11, 0).unwrap();
         let empty = truth.take(&[]);
-        let clean =
-            simulate(&plan, &CameraConfig { cosmic_rays: 0.0, hot_pixel_fraction: 0.0, n_bad_columns: 0, ..camera.clone() }, &empty, 11, 0)
-                .unwrap();
+        let clean = simulate(
+            &plan,
+            &CameraConfig { cosmic_rays: 0.0, hot_pixel_fraction: 0.0, n_bad_columns: 0, ..camera.clone() },
+            &empty,
+            &StampLibrary::default(),
+            11,
+            0,
+        )
+        .unwrap();
         let n = |plane: MaskPlane| exposure.mask.iter().filter(|m| *m & plane.bit() != 0).count();
         assert!(
             n(MaskPlane::Sat) >= 9 && n(MaskPlane::Cr) > 300 && n(MaskPlane::Bad) >= 200,
@@ -217,10 +230,10 @@ mod tests {
     fn injection_adds_light_noise_and_variance() {
         let camera = small_camera();
         let plan = plan(&camera);
-        let before = simulate(&plan, &camera, &truth("empty", &plan), 11, 0).unwrap();
+        let before = simulate(&plan, &camera, &truth("empty", &plan), &StampLibrary::default(), 11, 0).unwrap();
         let truth = with_flux(&truth("grid", &plan), 40_000.0);
         let mut after = before.clone();
-        inject(&mut after, &truth, &InjectionConfig::default(), 11, 0).unwrap();
+        inject(&mut after, &truth, &InjectionConfig::default(), &StampLibrary::default(), 11, 0).unwrap();
         let without_plane = after.mask.mapv(|m| m & !MaskPlane::Injected.bit());
         assert!(before.mask == without_plane && after.mask != without_plane);
         let gain = plan.meta.gain_e_per_adu;
@@ -248,10 +261,10 @@ mod tests {
             }
         };
         let mut cut_out = cut(&before);
-        inject(&mut cut_out, &truth, &InjectionConfig::default(), 11, 0).unwrap();
+        inject(&mut cut_out, &truth, &InjectionConfig::default(), &StampLibrary::default(), 11, 0).unwrap();
         assert_eq!(cut_out.image, cut(&after).image);
         let mut other_arm = before.clone();
-        inject(&mut other_arm, &truth, &InjectionConfig::default(), 11, 1).unwrap();
+        inject(&mut other_arm, &truth, &InjectionConfig::default(), &StampLibrary::default(), 11, 1).unwrap();
         assert_ne!(other_arm.image, after.image);
     }
 }

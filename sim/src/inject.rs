@@ -1,10 +1,10 @@
 //! Adds objects to a real exposure.
 
-use crate::SimError;
 use crate::camera::NoiseLaw;
 use crate::error::check;
 use crate::object::TruthObject;
 use crate::render::Renderer;
+use crate::{SimError, StampLibrary};
 use fathom::catalog::Table;
 use fathom::geometry::Box2;
 use fathom::image::{Exposure, MaskPlane};
@@ -57,9 +57,16 @@ struct Drawn {
 ///
 /// # Errors
 /// [`SimError::Truth`] or [`SimError::Object`] for a catalog that cannot be drawn.
-pub fn inject(exposure: &mut Exposure, truth: &Table, config: &InjectionConfig, seed: u64, arm: u64) -> Result<(), SimError> {
+pub fn inject(
+    exposure: &mut Exposure,
+    truth: &Table,
+    config: &InjectionConfig,
+    stamps: &StampLibrary,
+    seed: u64,
+    arm: u64,
+) -> Result<(), SimError> {
     config.check()?;
-    let objects = TruthObject::of_table(truth, &exposure.meta.band, exposure.meta.mjd)?;
+    let objects = TruthObject::of_table_with(truth, &exposure.meta.band, exposure.meta.mjd, stamps)?;
     let (meta, bbox) = (&exposure.meta, exposure.bbox);
     let renderer = Renderer::new(meta);
     let near: Vec<_> = objects.iter().filter(|o| renderer.may_touch(o, &bbox)).collect();

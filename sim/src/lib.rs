@@ -14,6 +14,7 @@
 mod camera;
 mod depth;
 mod detector;
+mod drawn;
 mod error;
 mod expose;
 mod field;
@@ -25,11 +26,12 @@ mod profile;
 mod render;
 
 pub use camera::{
-    Amplifier, Amplifiers, AstrometryConfig, CadenceConfig, CameraConfig, ExposurePlan, LayoutConfig, NoiseLaw, PhotometryConfig,
+    Amplifier, Amplifiers, AstrometryConfig, CadenceConfig, CameraConfig, ExposurePlan, LayoutConfig, NoiseLaw, PhotometryConfig, Planner,
     PsfConfig, PsfLaw, SeeingLaw, SkyConfig, VariancePlane, plan_exposures,
 };
 pub use depth::Depth;
 pub use detector::DetectorConfig;
+pub use drawn::drawn;
 pub use error::SimError;
 pub use expose::simulate;
 pub use field::{

@@ -48,7 +48,7 @@ fn stars(plan: &ExposurePlan, stars: &[(f64, f64, f64)]) -> Table {
 }
 
 fn take(plan: &ExposurePlan, camera: &CameraConfig, truth: &Table, arm: u64) -> Exposure {
-    simulate(plan, camera, truth, SEED, arm).unwrap()
+    simulate(plan, camera, truth, &fathom_sim::StampLibrary::default(), SEED, arm).unwrap()
 }
 
 /// Counts above the true background.

@@ -24,7 +24,12 @@ impl Phase for Sky {
         let (sky, camera) = (product_key::section(&c.sky), product_key::section(&c.camera));
         // The layout of patches is bookkeeping: it must be in no key of what does not depend on it.
         let tract = format!("{:?} {:?}", run.tract.bbox(), run.tract.wcs().cards());
-        // The name of a catalog file says nothing of what it holds.
+        // The name of a file says nothing of what it holds.
+        let stamps = if c.sky.stamps.is_empty() {
+            String::new()
+        } else {
+            product_key::file(Path::new(&c.sky.stamps)).with_context(|| format!("sky.stamps: {}", c.sky.stamps))?
+        };
         let catalog = if c.sky.field == "catalog" && c.expose.mode != ExposeMode::Import {
             let path = Path::new(&c.sky.catalog.file);
             product_key::file(path).with_context(|| format!("sky.catalog.file: {}", path.display()))?
@@ -35,7 +40,7 @@ impl Phase for Sky {
         Ok((0..run.arms.len())
             .filter(|&arm| run.has_truth(arm))
             .map(|arm| {
-                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name, &catalog];
+                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name, &catalog, &stamps];
                 Task {
                     name: run.arms[arm].name.clone(),
                     path: run.truth_path(arm),
@@ -55,14 +60,10 @@ impl Phase for Sky {
         let truth = if c.expose.mode == ExposeMode::Import {
             imported_truth(run)?
         } else {
-            let plans: Vec<_> = run
-                .exposures
-                .iter()
-                .filter_map(|e| match &e.source {
-                    Source::Plan(plan) => Some((**plan).clone()),
-                    _ => None,
-                })
-                .collect();
+            let plans = match run.exposures.first().map(|e| &e.source) {
+                Some(Source::Plan(planner)) if c.sky.needs_exposures() => planner.all()?,
+                _ => Vec::new(),
+            };
             let realisation = run.arms[task.arm].realisation.unwrap_or(0);
             fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &plans, c.run.seed, realisation)?
         };

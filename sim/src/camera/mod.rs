@@ -41,7 +41,7 @@ pub use config::{CameraConfig, NoiseLaw, VariancePlane};
 pub(crate) use layout::FocalPlane;
 pub use layout::LayoutConfig;
 pub use photometry::PhotometryConfig;
-pub use plan::{ExposurePlan, plan_exposures};
+pub use plan::{ExposurePlan, Planner, plan_exposures};
 pub use psf::{PsfConfig, PsfLaw};
 pub use seeing::SeeingLaw;
 pub use sky::SkyConfig;

@@ -11,6 +11,7 @@ use crate::SimError;
 use fathom::geometry::{Box2, PixelPoint, SkyPoint};
 use fathom::image::{ApCorrMap, ExposureId, ExposureMeta, TrueBackground};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// One exposure to be taken: one detector of one visit.
 #[derive(Debug, Clone)]
@@ -57,81 +58,132 @@ impl ExposurePlan {
     }
 }
 
-/// All exposures, band by band, sorted by id. Keyed by `seed`, the band's name, visit and detector, so that neither another band nor
-/// another exposure changes one.
+/// Makes the plan of any exposure of a run when it is asked for: a plan holds a PSF, a list of names does not.
 ///
-/// # Errors
-/// [`crate::SimError::Config`] if a setting is outside its range, [`SimError::Psf`] if the stamp holds too little of the PSF,
-/// [`SimError::TableFile`] or [`SimError::TableRow`] if a table cannot be used.
-pub fn plan_exposures(config: &CameraConfig, center: SkyPoint, bands: &[String], seed: u64) -> Result<Vec<ExposurePlan>, SimError> {
-    config.check()?;
-    let visits = visits(config, center, bands, seed)?;
-    let plane = FocalPlane::new(config);
-    // Two digits at least: the order of the names is then that of the numbers.
-    let last = visits.iter().map(|v| v.number).max().unwrap_or(0);
-    let digits = last.to_string().len().max(2);
-    let planned: Vec<_> = visits.par_iter().map(|visit| plan_visit(config, plane, visit, digits, seed)).collect::<Result<_, _>>()?;
-    let mut plans: Vec<_> = planned.into_iter().flatten().collect();
-    plans.sort_by(|a, b| a.meta.id.cmp(&b.meta.id));
-    Ok(plans)
+/// Keyed by `seed`, the band's name, visit and detector, so that neither another band nor another exposure changes one.
+#[derive(Debug)]
+pub struct Planner {
+    config: CameraConfig,
+    seed: u64,
+    plane: FocalPlane,
+    visits: Vec<Visit>,
+    /// Every exposure, sorted by id: index of its visit, detector.
+    places: BTreeMap<ExposureId, (usize, usize)>,
 }
 
-/// All detectors of one visit.
-fn plan_visit(config: &CameraConfig, plane: FocalPlane, visit: &Visit, digits: usize, seed: u64) -> Result<Vec<ExposurePlan>, SimError> {
-    let streams = Streams { seed, band: &visit.band, visit: visit.number };
-    let wcs = VisitWcs::new(config, plane, visit.pointing, visit.rotation_deg, &streams);
-    let psf = VisitPsf::draw(config, visit.seeing_arcsec, &streams);
-    let sky = VisitSky::draw(config, plane, visit.sky_e, streams);
-    let name = format!("{}_{:0digits$}", visit.band, visit.number);
-    (0..plane.n_detectors())
-        .into_par_iter()
-        .map(|detector| {
-            let id = match plane.n_detectors() {
-                1 => name.clone(),
-                n => format!("{name}_d{detector:0width$}", width = (n - 1).to_string().len().max(2)),
-            };
-            let (true_wcs, given_wcs) = wcs.of(detector)?;
-            let (true_psf, given_psf) = psf.of(&plane, detector)?;
-            let (nx, ny) = (config.size_px[0], config.size_px[1]);
-            let bbox = Box2::of_shape((ny, nx));
-            let gain_e_per_adu = config.gain_e_per_adu * (config.gain_scatter * streams.normal("gain", detector)).exp();
-            // Clouds dim all detectors alike.
-            let zero_point =
-                visit.zero_point.unwrap_or_else(|| config.zero_point + config.zero_point_scatter * streams.normal("zero-point", 0));
-            let photo_calib = config.photometry.calibration(zero_point, &plane, detector, bbox);
-            let given_calib = photometry::given(&photo_calib, config, &streams, detector);
-            let d = &config.detector;
-            let scatter = (d.amplifier_gain_scatter, d.amplifier_read_noise_scatter);
-            let noise = (gain_e_per_adu, config.read_noise_e);
-            let amplifiers = Amplifiers::draw((ny, nx), d.amplifiers, noise, scatter, &streams, detector);
-            let background = sky.background(detector, gain_e_per_adu, &amplifiers, photo_calib.relative.as_ref());
-            let meta = ExposureMeta {
-                id: ExposureId(id),
-                band: visit.band.clone(),
-                mjd: visit.mjd,
-                exposure_time_s: visit.exposure_time_s,
-                shape: (ny, nx),
-                psf: true_psf,
-                wcs: true_wcs,
-                photo_calib,
-                ap_corr: ApCorrMap::default(),
-                gain_e_per_adu,
-                read_noise_e: amplifiers.mean_read_noise_e(gain_e_per_adu),
-                saturation_adu: config.saturation_e / gain_e_per_adu,
-                known_sky_adu: flat_level(&background),
-            };
-            let is_given_true = given_wcs.is_none() && given_psf.is_none() && given_calib.is_none();
-            let given = (!is_given_true).then(|| {
-                let mut given = meta.clone();
-                given.wcs = given_wcs.unwrap_or(given.wcs);
-                given.psf = given_psf.unwrap_or(given.psf);
-                given.photo_calib = given_calib.unwrap_or(given.photo_calib);
-                Box::new(given)
-            });
-            let fwhm_px = visit.seeing_arcsec / config.pixel_scale_arcsec;
-            Ok(ExposurePlan { meta, given, visit: visit.number, detector, fwhm_px, sky_e: visit.sky_e, background, amplifiers })
-        })
-        .collect()
+impl Planner {
+    /// # Errors
+    /// [`crate::SimError::Config`] if a setting is outside its range, [`SimError::TableFile`] or [`SimError::TableRow`] if a table
+    /// cannot be used.
+    pub fn new(config: &CameraConfig, center: SkyPoint, bands: &[String], seed: u64) -> Result<Self, SimError> {
+        config.check()?;
+        let (visits, plane) = (visits(config, center, bands, seed)?, FocalPlane::new(config));
+        // Two digits at least: the order of the names is then that of the numbers.
+        let n_digits = |last: usize| last.to_string().len().max(2);
+        let digits = n_digits(visits.iter().map(|v| v.number).max().unwrap_or(0));
+        let id = |visit: &Visit, detector: usize| {
+            let name = format!("{}_{:0digits$}", visit.band, visit.number);
+            match plane.n_detectors() {
+                1 => ExposureId(name),
+                n => ExposureId(format!("{name}_d{detector:0width$}", width = n_digits(n - 1))),
+            }
+        };
+        let of_visit = |(i, visit)| (0..plane.n_detectors()).map(move |d| (id(visit, d), (i, d)));
+        let places = visits.iter().enumerate().flat_map(of_visit).collect();
+        Ok(Self { config: config.clone(), seed, plane, visits, places })
+    }
+
+    /// Names of all exposures, sorted.
+    pub fn ids(&self) -> impl Iterator<Item = &ExposureId> {
+        self.places.keys()
+    }
+
+    /// All plans, sorted by id.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn all(&self) -> Result<Vec<ExposurePlan>, SimError> {
+        self.places.par_iter().map(|(id, place)| self.plan_at(id, *place)).collect()
+    }
+
+    /// Plans the exposures of best and of worst seeing: what one of them allows and the other, all allow.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn check_extremes(&self) -> Result<(), SimError> {
+        let seeing = |(_, (visit, _)): &(&ExposureId, &(usize, usize))| self.visits[*visit].seeing_arcsec;
+        let by_seeing = |a: &_, b: &_| seeing(a).total_cmp(&seeing(b));
+        for (id, place) in [self.places.iter().min_by(by_seeing), self.places.iter().max_by(by_seeing)].into_iter().flatten() {
+            self.plan_at(id, *place)?;
+        }
+        Ok(())
+    }
+
+    /// The plan of one exposure.
+    ///
+    /// # Errors
+    /// [`SimError::Psf`] if the stamp holds too little of the PSF, [`SimError::Config`] if there is no exposure of that name.
+    pub fn plan(&self, id: &ExposureId) -> Result<ExposurePlan, SimError> {
+        let place = self.places.get(id).ok_or_else(|| SimError::Config {
+            key: "exposure".into(),
+            found: id.to_string(),
+            expected: format!("one of the {} of this camera", self.places.len()),
+        })?;
+        self.plan_at(id, *place)
+    }
+
+    fn plan_at(&self, id: &ExposureId, (i_visit, detector): (usize, usize)) -> Result<ExposurePlan, SimError> {
+        let (config, visit, plane) = (&self.config, &self.visits[i_visit], self.plane);
+        let streams = Streams { seed: self.seed, band: &visit.band, visit: visit.number };
+        let (true_wcs, given_wcs) = VisitWcs::new(config, plane, visit.pointing, visit.rotation_deg, &streams).of(detector)?;
+        let (true_psf, given_psf) = VisitPsf::draw(config, visit.seeing_arcsec, &streams).of(&plane, detector)?;
+        let (nx, ny) = (config.size_px[0], config.size_px[1]);
+        let bbox = Box2::of_shape((ny, nx));
+        let gain_e_per_adu = config.gain_e_per_adu * (config.gain_scatter * streams.normal("gain", detector)).exp();
+        // Clouds dim all detectors alike.
+        let zero_point =
+            visit.zero_point.unwrap_or_else(|| config.zero_point + config.zero_point_scatter * streams.normal("zero-point", 0));
+        let photo_calib = config.photometry.calibration(zero_point, &plane, detector, bbox);
+        let given_calib = photometry::given(&photo_calib, config, &streams, detector);
+        let d = &config.detector;
+        let scatter = (d.amplifier_gain_scatter, d.amplifier_read_noise_scatter);
+        let amplifiers = Amplifiers::draw((ny, nx), d.amplifiers, (gain_e_per_adu, config.read_noise_e), scatter, &streams, detector);
+        let sky = VisitSky::draw(config, plane, visit.sky_e, streams);
+        let background = sky.background(detector, gain_e_per_adu, &amplifiers, photo_calib.relative.as_ref());
+        let meta = ExposureMeta {
+            id: id.clone(),
+            band: visit.band.clone(),
+            mjd: visit.mjd,
+            exposure_time_s: visit.exposure_time_s,
+            shape: (ny, nx),
+            psf: true_psf,
+            wcs: true_wcs,
+            photo_calib,
+            ap_corr: ApCorrMap::default(),
+            gain_e_per_adu,
+            read_noise_e: amplifiers.mean_read_noise_e(gain_e_per_adu),
+            saturation_adu: config.saturation_e / gain_e_per_adu,
+            known_sky_adu: flat_level(&background),
+        };
+        let is_given_true = given_wcs.is_none() && given_psf.is_none() && given_calib.is_none();
+        let given = (!is_given_true).then(|| {
+            let mut given = meta.clone();
+            given.wcs = given_wcs.unwrap_or(given.wcs);
+            given.psf = given_psf.unwrap_or(given.psf);
+            given.photo_calib = given_calib.unwrap_or(given.photo_calib);
+            Box::new(given)
+        });
+        let fwhm_px = visit.seeing_arcsec / config.pixel_scale_arcsec;
+        Ok(ExposurePlan { meta, given, visit: visit.number, detector, fwhm_px, sky_e: visit.sky_e, background, amplifiers })
+    }
+}
+
+/// All exposures of a small run, sorted by id: see [`Planner`].
+///
+/// # Errors
+/// Those of [`Planner::new`] and [`Planner::plan`].
+pub fn plan_exposures(config: &CameraConfig, center: SkyPoint, bands: &[String], seed: u64) -> Result<Vec<ExposurePlan>, SimError> {
+    Planner::new(config, center, bands, seed)?.all()
 }
 
 /// The level of a background that is the same everywhere.

@@ -48,6 +48,8 @@ pub struct FieldConfig {
     /// | `catalog` | the objects of a file |
     /// | `empty` | nothing |
     pub field: String,
+    /// FITS catalog of real galaxies (COSMOS format) that `morphology = stamp:<name>` draws from; empty: none.
+    pub stamps: String,
     /// Settings of `survey`; also the fore- and background of `cluster` and the stars of `movers`.
     pub survey: SurveyConfig,
     /// Settings of `scaled`.
@@ -72,6 +74,7 @@ impl Default for FieldConfig {
     fn default() -> Self {
         Self {
             field: "survey".into(),
+            stamps: String::new(),
             survey: SurveyConfig::default(),
             scaled: ScaledConfig::default(),
             grid: GridConfig::default(),
@@ -86,6 +89,12 @@ impl Default for FieldConfig {
 }
 
 impl FieldConfig {
+    /// True of fields that scale to the exposures or take their times: the others need no plans.
+    #[must_use]
+    pub fn needs_exposures(&self) -> bool {
+        !["survey", "cluster", "crowded", "catalog", "empty"].contains(&self.field.as_str())
+    }
+
     /// Checks every range, also of the fields that are not chosen.
     ///
     /// # Errors

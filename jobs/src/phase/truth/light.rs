@@ -94,7 +94,7 @@ struct Sums<'a> {
 
 impl Sums<'_> {
     fn add(&mut self, run: &Run, arm: usize, (meta, visit): (&ExposureMeta, &VisitProduct), near: &Table) -> Result<()> {
-        let objects = TruthObject::of_table(near, &meta.band, meta.mjd)?;
+        let objects = TruthObject::of_table_with(near, &meta.band, meta.mjd, run.stamps()?.as_ref())?;
         let renderer = Renderer::new(meta);
         let draw = |o: &TruthObject| {
             let (bbox, values) = renderer.render(o)?;

@@ -40,7 +40,7 @@ fn alone_of(run: &Run, arm: usize, truth: &Table) -> Result<Vec<TruthPixels>> {
     for band in bands {
         let mut stamps: BTreeMap<i64, Vec<Stamp>> = BTreeMap::new();
         for (i, (meta, _)) in inputs[band].iter().enumerate() {
-            let objects = TruthObject::of_table(truth, band, meta.mjd)?;
+            let objects = TruthObject::of_table_with(truth, band, meta.mjd, run.stamps()?.as_ref())?;
             let renderer = Renderer::new(meta);
             let drawn: Vec<_> = objects.par_iter().filter_map(|o| renderer.render(o).map(|(b, v)| (o.id, b, v))).collect();
             for (id, stamp_box, values) in drawn.into_iter().filter(|(_, b, _)| !b.intersect(&meta.bbox()).is_empty()) {
