@@ -217,7 +217,7 @@ fn injected_light_is_the_truth() {
     let inject = |noise: &str| {
         let out = folder.path().join(noise);
         let noise = format!("expose.injection.noise={noise}");
-        let settings = ["sky.injection_grid.spacing_arcsec=18", "sky.injection_grid.offsets_mag=[-4.5]", "run.realisations=12", &noise];
+        let settings = ["sky.injected.spacing_arcsec=18", "sky.injected.offsets_mag=[-4.5]", "run.realisations=12", &noise];
         let mut arguments = vec!["inject", "real-decam", "--out", launch::text(&out)];
         settings.iter().for_each(|s| arguments.extend(["--set", s]));
         launch::fathom_with(2, &arguments, &[("FATHOM_DATA", launch::text(&data))]).ok();

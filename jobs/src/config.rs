@@ -136,7 +136,13 @@ impl Config {
 
     /// Relative paths count from the configuration's folder.
     fn with_paths_from(mut self, base: &Path) -> Result<Self> {
-        for path in [&mut self.expose.layout, &mut self.expose.folder, &mut self.sky.catalog.file, &mut self.sky.stamps] {
+        for path in [
+            &mut self.expose.layout,
+            &mut self.expose.folder,
+            &mut self.sky.catalog.file,
+            &mut self.sky.stamps,
+            &mut self.sky.injected.near_file,
+        ] {
             let is_name = LAYOUTS.iter().any(|(name, _)| name == path);
             if !path.is_empty() && !is_name && Path::new(path.as_str()).is_relative() {
                 *path = base.join(path.as_str()).to_str().ok_or_else(|| anyhow!("{base:?} is no UTF-8 path"))?.to_owned();

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.grid.galaxy_fraction = 0.5;
     // Brighter than its own default: S/N of 1.4 to 8 is not to be seen.
     (config.grid.faint_snr, config.grid.galaxy_snr) = ([5.0, 10.0], [10.0, 30.0]);
-    config.injection_grid.offsets_mag = vec![-4.0, -3.0, -2.0];
+    config.injected.offsets_mag = vec![-4.0, -3.0, -2.0];
     let is_moving = field == "movers";
     let bands: Vec<String> = if is_moving { vec!["r".into()] } else { ["g", "r", "i"].map(String::from).to_vec() };
     let camera = CameraConfig {

@@ -35,8 +35,8 @@ pub use drawn::drawn;
 pub use error::SimError;
 pub use expose::simulate;
 pub use field::{
-    CatalogConfig, ClusterConfig, CrowdedConfig, FieldConfig, FluxUnit, GridConfig, InjectionGridConfig, MoversConfig, Outside,
-    PairsConfig, ScaledConfig, SurveyConfig, make_truth,
+    CatalogConfig, ClusterConfig, CrowdedConfig, FieldConfig, FluxUnit, GridConfig, InjectedConfig, MoversConfig, Outside, PairsConfig,
+    Placement, ScaledConfig, SurveyConfig, make_truth,
 };
 pub use inject::{InjectionConfig, inject};
 pub use object::{Bulge, Morphology, TruthObject};

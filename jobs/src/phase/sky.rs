@@ -25,6 +25,13 @@ impl Phase for Sky {
         // The layout of patches is bookkeeping: it must be in no key of what does not depend on it.
         let tract = format!("{:?} {:?}", run.tract.bbox(), run.tract.wcs().cards());
         // The name of a file says nothing of what it holds.
+        let is_near = c.sky.field == "injected" && c.sky.injected.placement == fathom_sim::Placement::Near;
+        let near = if is_near && c.expose.mode != ExposeMode::Import {
+            let path = Path::new(&c.sky.injected.near_file);
+            product_key::file(path).with_context(|| format!("sky.injected.near_file: {}", path.display()))?
+        } else {
+            String::new()
+        };
         let stamps = if c.sky.stamps.is_empty() {
             String::new()
         } else {
@@ -40,7 +47,7 @@ impl Phase for Sky {
         Ok((0..run.arms.len())
             .filter(|&arm| run.has_truth(arm))
             .map(|arm| {
-                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name, &catalog, &stamps];
+                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name, &catalog, &stamps, &near];
                 Task {
                     name: run.arms[arm].name.clone(),
                     path: run.truth_path(arm),

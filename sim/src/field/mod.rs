@@ -4,7 +4,7 @@ mod catalog;
 mod cluster;
 mod crowded;
 mod grid;
-mod injection_grid;
+mod injected;
 mod movers;
 mod pairs;
 mod scaled;
@@ -19,7 +19,7 @@ pub use crowded::CrowdedConfig;
 use fathom::catalog::Table;
 use fathom::geometry::{PixelPoint, Tract};
 pub use grid::GridConfig;
-pub use injection_grid::InjectionGridConfig;
+pub use injected::{InjectedConfig, Placement};
 pub use movers::MoversConfig;
 pub use pairs::PairsConfig;
 pub use scaled::ScaledConfig;
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use survey::SurveyConfig;
 
 /// Names of the fields.
-const FIELDS: [&str; 10] = ["survey", "scaled", "grid", "pairs", "cluster", "crowded", "movers", "injection_grid", "catalog", "empty"];
+const FIELDS: [&str; 10] = ["survey", "scaled", "grid", "pairs", "cluster", "crowded", "movers", "injected", "catalog", "empty"];
 
 /// Settings of the simulated sky: section `[sky]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct FieldConfig {
     /// | `cluster` | a rich cluster with a central galaxy and intracluster light, before a `survey` |
     /// | `crowded` | stars, a million per square degree and more |
     /// | `movers` | bodies of the solar system, slow ones and trails, among stars |
-    /// | `injection_grid` | point sources at magnitudes around a limit |
+    /// | `injected` | point sources at magnitudes around a limit |
     /// | `catalog` | the objects of a file |
     /// | `empty` | nothing |
     pub field: String,
@@ -64,8 +64,8 @@ pub struct FieldConfig {
     pub crowded: CrowdedConfig,
     /// Settings of `movers`.
     pub movers: MoversConfig,
-    /// Settings of `injection_grid`.
-    pub injection_grid: InjectionGridConfig,
+    /// Settings of `injected`.
+    pub injected: InjectedConfig,
     /// Settings of `catalog`.
     pub catalog: CatalogConfig,
 }
@@ -82,7 +82,7 @@ impl Default for FieldConfig {
             cluster: ClusterConfig::default(),
             crowded: CrowdedConfig::default(),
             movers: MoversConfig::default(),
-            injection_grid: InjectionGridConfig::default(),
+            injected: InjectedConfig::default(),
             catalog: CatalogConfig::default(),
         }
     }
@@ -109,7 +109,7 @@ impl FieldConfig {
         self.cluster.check()?;
         self.crowded.check()?;
         self.movers.check()?;
-        self.injection_grid.check()?;
+        self.injected.check()?;
         self.catalog.check(self.field == "catalog")
     }
 }
@@ -139,7 +139,7 @@ pub fn make_truth(
         "cluster" => cluster::sources(&config.cluster, &config.survey, tract, bands, seed, arm)?,
         "crowded" => crowded::sources(&config.crowded, tract, bands, seed, arm)?,
         "movers" => movers::sources(&config.movers, &config.survey, tract, bands, exposures, seed, arm)?,
-        "injection_grid" => injection_grid::sources(&config.injection_grid, tract, bands, exposures, seed, arm)?,
+        "injected" => injected::sources(&config.injected, tract, bands, exposures, seed, arm)?,
         "catalog" => return catalog::table(&config.catalog, tract, bands, arm),
         _ => Vec::new(),
     };

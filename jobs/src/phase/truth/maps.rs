@@ -7,6 +7,7 @@ use fathom::catalog::{ColumnData, Table};
 use fathom::format::coadd::Plane;
 use fathom::geometry::{Box2, PixelPoint, SkyPoint};
 use fathom::image::MaskPlane;
+use fathom_sim::Placement;
 
 /// Bits within one FWHM that make a true object useless for a comparison.
 const SPOILED: u32 = MaskPlane::Sat.bit() | MaskPlane::NoData.bit();
@@ -24,7 +25,9 @@ pub fn join_limits(run: &Run, arm: usize, mut truth: Table) -> Result<Table> {
         .zip(truth.f64("dec")?)
         .map(|(&ra, &dec)| wcs.sky_to_pixel(SkyPoint::from_degrees(ra, dec)).ok().filter(|p| run.tract.bbox().contains_point(*p)))
         .collect();
-    let control = if run.config.expose.mode == ExposeMode::Inject { Some(run.parents(0)?) } else { None };
+    // What was put beside real objects on purpose is not set aside for lying there.
+    let is_apart = run.config.sky.field != "injected" || run.config.sky.injected.placement != Placement::Near;
+    let control = if run.config.expose.mode == ExposeMode::Inject && is_apart { Some(run.parents(0)?) } else { None };
     let fwhm_px = run.mean_fwhm_px(arm)?;
     let mut is_usable: Vec<bool> = positions.iter().map(Option::is_some).collect();
     let mut columns = Vec::new();
