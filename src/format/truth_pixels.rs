@@ -51,11 +51,11 @@ pub fn write(path: &Path, key: &str, bands: &[String], objects: &[TruthPixels]) 
         group.write_column(About::new("y0", "pixel", "first row of the box"), &column(|b| b.y0))?;
         group.write_column(About::new("width", "pixel", "columns of the box"), &column(|b| b.width))?;
         group.write_column(About::new("height", "pixel", "rows of the box"), &column(|b| b.height))?;
-        let starts = offsets(objects.iter().map(|o| o.bbox.n_pixels() as usize));
+        let starts = offsets(objects.iter().map(|o| o.bbox.n_pixels()));
         group.write_column(About::new("offsets", "", "first pixel of every object, and the number of pixels"), &starts)?;
         let mut values = Array2::<f32>::zeros((bands.len(), starts[objects.len()] as usize));
         for (o, start) in objects.iter().zip(&starts) {
-            let n = o.bbox.n_pixels() as usize;
+            let n = o.bbox.n_pixels();
             let (ny, nx) = o.bbox.shape();
             if o.values_njy_byx.dim() != (bands.len(), ny, nx) {
                 let expected = format!("[{}, {ny}, {nx}]", bands.len());

@@ -47,10 +47,11 @@ pub struct FluxFisher {
 impl FluxFisher {
     /// Adds to element (i, j).
     pub fn add(&mut self, i: usize, j: usize, information: f64) {
-        if !(information > 0.0 || information < 0.0) {
+        // No common pixel (or no number): no element.
+        if information.is_nan() || information.abs() <= 0.0 {
             return;
         }
-        let is_new = self.elements.get(&(i.min(j), i.max(j))).is_none();
+        let is_new = !self.elements.contains_key(&(i.min(j), i.max(j)));
         *self.elements.entry((i.min(j), i.max(j))).or_default() += information;
         if is_new && i != j {
             self.neighbours.entry(i).or_default().push(j);
