@@ -28,34 +28,12 @@ pub enum SimError {
         /// Range.
         expected: String,
     },
-    /// A table cannot be used at all.
-    #[error("{path}: {why}")]
-    TableFile {
-        /// File.
-        path: String,
-        /// Why.
-        why: String,
-    },
-    /// A value in a table.
-    #[error("{path}, row {row}, column {column}: found {found}; expected {expected}")]
-    TableRow {
-        /// File.
-        path: String,
-        /// Row from 1, the header not counted.
-        row: usize,
-        /// Column.
-        column: String,
-        /// What stands there.
-        found: String,
-        /// What should.
-        expected: &'static str,
-    },
-    /// A catalog file could not be read.
+    /// A table file (catalog, pointings, seeing) cannot be used.
     #[error("{0}")]
     Format(String),
-    /// A value of a catalog file is wrong.
+    /// A value in a table file is wrong.
     #[error("{path}: {column} in row {row} is {found}; expected {expected}")]
-    Catalog {
+    TableRow {
         /// File.
         path: std::path::PathBuf,
         /// Row, from 1, not counting a header.

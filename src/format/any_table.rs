@@ -2,7 +2,7 @@
 //!
 //! - `.h5`, `.hdf5`, `.hdf`: a group with one dataset of one axis a column; integers of any width become `i64`, reals `f64`, fathom's flags `bool`.
 //! - `.fits`, `.fit`, also `.gz`, `.fz`: a table; a column of several values a row is left out.
-//! - `.csv`: a line of names, then values; a column of whole numbers becomes `i64`, one of numbers (empty: NaN) `f64`, of `true` and `false` `bool`,
+//! - `.csv`, also `.csv.gz`: a line of names, then values; a column of whole numbers becomes `i64`, one of numbers (empty: NaN) `f64`, of `true` and `false` `bool`,
 //!   any other text. Lines that begin with `#` are comments.
 
 use super::FormatError;
@@ -18,14 +18,14 @@ use std::path::Path;
 pub fn read(path: &Path, place: &str) -> Result<Table, FormatError> {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
     let is = |endings: &[&str]| endings.iter().any(|e| name.ends_with(e));
-    if is(&[".csv"]) {
+    if is(&[".csv", ".csv.gz"]) {
         read_csv(path)
     } else if is(&[".h5", ".hdf5", ".hdf"]) {
         read_hdf5(path, if place.is_empty() { "truth" } else { place })
     } else if is(&[".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz"]) {
         read_fits(path, place)
     } else {
-        Err(wrong(path, "the name's ending", &name, ".csv, .h5, .hdf5, .fits or .fits.gz"))
+        Err(wrong(path, "the name's ending", &name, ".csv, .csv.gz, .h5, .hdf5, .fits or .fits.gz"))
     }
 }
 
@@ -39,7 +39,9 @@ fn push(table: &mut Table, path: &Path, name: &str, data: ColumnData) -> Result<
 
 fn read_csv(path: &Path) -> Result<Table, FormatError> {
     let file = std::fs::File::open(path).map_err(|source| FormatError::Io { path: path.to_owned(), source })?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(file);
+    let is_packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    let text: Box<dyn std::io::Read> = if is_packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(std::io::BufReader::new(text));
     let failed = |e: csv::Error| match e.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);

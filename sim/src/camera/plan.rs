@@ -73,7 +73,7 @@ pub struct Planner {
 
 impl Planner {
     /// # Errors
-    /// [`crate::SimError::Config`] if a setting is outside its range, [`SimError::TableFile`] or [`SimError::TableRow`] if a table
+    /// [`crate::SimError::Config`] if a setting is outside its range, [`SimError::Format`] or [`SimError::TableRow`] if a table
     /// cannot be used.
     pub fn new(config: &CameraConfig, center: SkyPoint, bands: &[String], seed: u64) -> Result<Self, SimError> {
         config.check()?;

@@ -30,7 +30,7 @@ pub(super) struct Pointings {
 
 impl Pointings {
     /// # Errors
-    /// [`SimError::TableFile`] naming a missing column or a band without rows, [`SimError::TableRow`] naming row and column of a bad value.
+    /// [`SimError::Format`] naming a missing column or a band without rows, [`SimError::TableRow`] naming row and column of a bad value.
     pub(super) fn open(path: &Path, bands: &[String]) -> Result<Self, SimError> {
         let table = TableFile::open(path, "pointings")?;
         let names = table.texts("band")?;
@@ -65,8 +65,8 @@ impl Pointings {
             .collect();
         rows.sort_by(|a, b| a.1.mjd.total_cmp(&b.1.mjd));
         if let Some(band) = bands.iter().find(|band| rows.iter().all(|(b, _)| b != *band)) {
-            let why = format!("it has no row of band {band}; expected at least one of every band of the run");
-            return Err(SimError::TableFile { path: path.display().to_string(), why });
+            let why = "expected at least one of every band of the run";
+            return Err(SimError::Format(format!("{}: it has no row of band {band}; {why}", path.display())));
         }
         Ok(Self { rows })
     }
@@ -102,12 +102,12 @@ mod tests {
         for (text, message) in [
             ("band,mjd,ra\nr,60000,10\n", "log.csv: column dec is missing"),
             ("band,mjd,ra,dec\n", "log.csv: it has no rows"),
-            ("band,mjd,ra,dec\nr,60000,10,20\nr,60001,10,95\n", "log.csv, row 2, column dec: found \"95\"; expected degrees in -90..=90"),
-            ("band,mjd,ra,dec\nr,sixty,10,20\n", "log.csv, row 1, column mjd: found \"sixty\""),
-            ("band,mjd,ra,dec,seeing\nr,60000,10,20,NaN\n", "row 1, column seeing: found \"NaN\""),
-            ("band,mjd,ra,dec\n,60000,10,20\n", "row 1, column band: found empty"),
+            ("band,mjd,ra,dec\nr,60000,10,20\nr,60001,10,95\n", "log.csv: dec in row 2 is \"95\"; expected degrees in -90..=90"),
+            ("band,mjd,ra,dec\nr,sixty,10,20\n", "log.csv: mjd in row 1 is \"sixty\""),
+            ("band,mjd,ra,dec,seeing\nr,60000,10,20,NaN\n", "seeing in row 1 is \"NaN\""),
+            ("band,mjd,ra,dec\n,60000,10,20\n", "band in row 1 is empty"),
             ("band,mjd,ra,dec\ng,60000,10,20\n", "log.csv: it has no row of band r"),
-            ("band,mjd,ra,dec\nr,60000,10\n", "log.csv: CSV error"),
+            ("band,mjd,ra,dec\nr,60000,10\n", "log.csv: line 2 is of 3 values; expected 4"),
         ] {
             let found = open(text).unwrap_err().to_string();
             assert!(found.contains(message), "{found}");
@@ -128,6 +128,6 @@ mod tests {
         }
         fathom::format::table::write(&path, "k", "pointings", &table).unwrap();
         let found = Pointings::open(&path, &["r".to_owned()]).unwrap_err().to_string();
-        assert!(found.contains("log.h5, row 1, column dec: found \"-95\""), "{found}");
+        assert!(found.contains("log.h5: dec in row 1 is \"-95\""), "{found}");
     }
 }

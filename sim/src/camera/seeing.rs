@@ -28,7 +28,7 @@ pub(super) enum Seeing {
 
 impl Seeing {
     /// # Errors
-    /// [`SimError::TableFile`] or [`SimError::TableRow`] if the table cannot be used.
+    /// [`SimError::Format`] or [`SimError::TableRow`] if the table cannot be used.
     pub(super) fn new(camera: &CameraConfig) -> Result<Self, SimError> {
         let psf = &camera.psf;
         Ok(match psf.seeing_law {

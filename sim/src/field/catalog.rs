@@ -113,7 +113,7 @@ impl File<'_> {
     }
 
     fn wrong(&self, i_row: usize, ours: &str, found: impl ToString, expected: impl ToString) -> SimError {
-        SimError::Catalog {
+        SimError::TableRow {
             path: self.path.to_owned(),
             row: i_row + 1,
             column: self.name(ours).to_owned(),

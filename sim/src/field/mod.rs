@@ -121,7 +121,7 @@ impl FieldConfig {
 /// linearly with the number of objects: about 0.7 kB each.
 ///
 /// # Errors
-/// [`SimError`] if a setting is outside its range, [`SimError::Format`] or [`SimError::Catalog`] if a catalog file is wrong.
+/// [`SimError`] if a setting is outside its range, [`SimError::Format`] or [`SimError::TableRow`] if a catalog file is wrong.
 pub fn make_truth(
     config: &FieldConfig,
     tract: &Tract,
