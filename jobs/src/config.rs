@@ -142,6 +142,8 @@ impl Config {
             &mut self.sky.catalog.file,
             &mut self.sky.stamps,
             &mut self.sky.injected.near_file,
+            &mut self.camera.cadence.pointings,
+            &mut self.camera.psf.seeing_table,
         ] {
             let is_name = LAYOUTS.iter().any(|(name, _)| name == path);
             if !path.is_empty() && !is_name && Path::new(path.as_str()).is_relative() {

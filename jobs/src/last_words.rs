@@ -58,10 +58,14 @@ fn speak(rank: usize, peers: &[(usize, i32)], log: &Path) {
         if rank == 0 && claim() {
             eprintln!("fathom: rank 0: {}: ended from outside by SIGTERM", crate::schedule::current_task());
         }
-    } else if living.first().is_some_and(|(first, _)| *first == rank) && claim() {
+        return;
+    }
+    if living.first().is_some_and(|(first, _)| *first == rank) && claim() {
         let doing: Vec<String> = lost.iter().map(|(r, _)| last_task(log, *r).unwrap_or_else(|| format!("rank {r}: start"))).collect();
         eprintln!("fathom: {}: killed; ending all ranks", doing.join("; "));
     }
+    // Whoever ended at once would look lost to a rank that looks later.
+    std::thread::sleep(DEFERENCE);
 }
 
 /// True of a process that ended, whether or not its parent has taken notice.

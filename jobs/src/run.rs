@@ -238,6 +238,14 @@ impl Run {
         Ok(self.stamps.get_or_init(|| Arc::new(library)).clone())
     }
 
+    /// The calibrations by which light really fell on an exposure: the plan's, if it was simulated here, else those that it carries.
+    pub fn true_meta(&self, given: &ExposureMeta) -> Result<ExposureMeta> {
+        match self.exposures.first().map(|e| &e.source) {
+            Some(Source::Plan(planner)) => Ok(planner.plan(&given.id)?.meta),
+            _ => Ok(given.clone()),
+        }
+    }
+
     /// Parents of an arm, by id. Read once.
     pub fn parents(&self, arm: usize) -> Result<Arc<Vec<Parent>>> {
         let mut cache = self.parents.lock().map_err(|_| anyhow!("a thread died"))?;
@@ -287,7 +295,11 @@ fn planned(config: &Config, tract: &Tract) -> Result<Vec<ExposureEntry>> {
         .iter()
         .map(|path| product_key::file(path).with_context(|| format!("{}", path.display())))
         .collect::<Result<Vec<_>>>()?;
-    let camera = [product_key::section(&config.camera)].into_iter().chain(files).collect::<String>();
+    // By content, not by name: a folder may be moved.
+    let mut settings = config.camera.clone();
+    settings.cadence.pointings.clear();
+    settings.psf.seeing_table.clear();
+    let camera = [product_key::section(&settings)].into_iter().chain(files).collect::<String>();
     let center = format!("{:?}", tract.center());
     let entry = |id: &ExposureId| ExposureEntry {
         input_key: product_key::key("plan", [camera.as_str(), &center, &id.0]),

@@ -3,7 +3,7 @@
 use crate::camera::NoiseLaw;
 use crate::error::check;
 use crate::object::TruthObject;
-use crate::render::Renderer;
+use crate::render::{Renderer, counts_of};
 use crate::{SimError, StampLibrary};
 use fathom::catalog::Table;
 use fathom::geometry::Box2;
@@ -81,8 +81,7 @@ pub fn inject(
                 if stamp_box.intersect(&bbox).is_empty() {
                     return None;
                 }
-                let at = meta.wcs.sky_to_pixel(object.position).ok()?;
-                let mean_e = stamp * (gain / meta.photo_calib.at(at));
+                let mean_e = counts_of(meta, &stamp_box, stamp) * gain;
                 let mut rng = keyed_rng(seed, &what, object.id as u64, 0);
                 // The whole stamp is drawn, also what lies outside: the draws must not depend on the cut-out.
                 let drawn_e = if config.noise { mean_e.mapv(|e| NoiseLaw::Poisson.draw(e, &mut rng)) } else { mean_e.clone() };
@@ -98,15 +97,18 @@ pub fn inject(
                 .and(d.mean_e.slice(there))
                 .and(d.drawn_e.slice(d.bbox.slice_of(&part)))
                 .for_each(|z, v, m, &mean_e, &e| {
-                    if *m & MaskPlane::UNUSABLE != 0 || !z.is_finite() {
+                    // What the chain will mask stays what it is, or light would make a good pixel of it.
+                    let is_usable = *m & MaskPlane::UNUSABLE == 0 && z.is_finite() && *v > 0.0 && v.is_finite();
+                    if !is_usable {
                         return;
                     }
                     if mean_e >= config.mask_sigma * gain * f64::from(*v).sqrt() {
                         *m |= MaskPlane::Injected.bit();
                     }
+                    let was_saturated = *z >= saturation_adu;
                     *z += (e / gain) as f32;
                     *v += (e.max(0.0) / (gain * gain)) as f32;
-                    if *z >= saturation_adu {
+                    if *z >= saturation_adu && !was_saturated {
                         *z = saturation_adu;
                         *m |= MaskPlane::Sat.bit();
                     }

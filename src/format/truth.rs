@@ -5,7 +5,7 @@
 //! | column | type | unit | what |
 //! |---|---|---|---|
 //! | `id` | i64 | | unique, > 0 |
-//! | `ra`, `dec` | f64 | deg | ICRS, at the mean epoch |
+//! | `ra`, `dec` | f64 | deg | ICRS, at `epoch` |
 //! | `class` | text | | `star`, `galaxy`, `variable`, `transient`, `mover` |
 //! | `<band>_flux` | f64 | nJy | total flux, mean over the epochs |
 //! | `half_light_radius` | f64 | arcsec | along the major axis; 0 for a point source |
@@ -33,6 +33,18 @@
 //! | `redshift` | f64 | | NaN | |
 //! | `sed` | text | | | name of the template |
 //! | `cluster_id`, `host_id` | i64 | | 0 | cluster that it belongs to; galaxy that a transient lies on |
+//!
+//! The truth phase joins what the same data allow; NaN where nothing is known:
+//!
+//! | column | unit | what |
+//! |---|---|---|
+//! | `<band>_snr_true` | | significance of the object's peak in the noiseless likelihood map |
+//! | `<band>_flux_err_limit` | nJy | Cramér-Rao bound of a point source's flux by the likelihood maps, its own noise included |
+//! | `<band>_snr_optimal` | | matched filter of the object itself over the exposures' usable pixels, noise of the background |
+//! | `<band>_flux_err_alone`, `<band>_flux_err_blend` | nJy | bound of the flux, noise of all true light included: all else known; fluxes of what overlaps unknown |
+//! | `is_usable` | | covered in all bands, not saturated, not beside a real object of the control run |
+//!
+//! A table `drawn` (`<arm>/drawn/<id>.h5`) says what stands on one exposure: `id`, `x`, `y` \[pixel\], `flux` \[nJy\] at its time.
 
 //!
 //! # File, version 1
@@ -57,8 +69,8 @@ pub const TILE_DEG: f64 = 1.0 / 30.0;
 /// Larger half-light radii are near everywhere \[arcsec\].
 pub const FAR_REACHING_ARCSEC: f64 = 10.0;
 
-/// Faster objects are near everywhere \[mas/yr\]: 30 arcsec in ten years.
-pub const FAR_MOVING_MAS_YR: f64 = 3000.0;
+/// Faster objects are near everywhere \[mas/yr\]: 30 arcsec in thirty years.
+pub const FAR_MOVING_MAS_YR: f64 = 1000.0;
 
 /// Distance that slower objects may have moved \[arcsec\].
 const MOVED_ARCSEC: f64 = 30.0;
@@ -144,6 +156,21 @@ pub fn n_rows(path: &Path) -> Result<usize, FormatError> {
     Ok(Node::open(path, None)?.child("truth", "a table")?.count("n_rows")? as usize)
 }
 
+/// Tiles and their rows, in the order of the file; one nameless tile for a catalog without an index.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn tile_rows(path: &Path) -> Result<Vec<(i64, Range<usize>)>, FormatError> {
+    let root = Node::open(path, None)?;
+    if !root.has("truth_tiles") {
+        return Ok(vec![(0, 0..n_rows(path)?)]);
+    }
+    let index = table_format::take(&root, "truth_tiles", None)?;
+    let bad = |e: TableError| root.wrong("truth_tiles", &e.to_string(), "columns tile, first, n");
+    let (tile, first, n) = (index.i64("tile").map_err(bad)?, index.i64("first").map_err(bad)?, index.i64("n").map_err(bad)?);
+    Ok((0..tile.len()).map(|i| (tile[i], first[i] as usize..(first[i] + n[i]) as usize)).collect())
+}
+
 /// Some rows of the catalog, in the order of the file.
 ///
 /// # Errors
@@ -194,7 +221,8 @@ fn near_tiles(center: SkyPoint, radius_deg: f64) -> Vec<Range<i64>> {
         }
         let half_deg = 2.0 * half_deg.asin().to_degrees();
         let (from, to) = (in_strip(strip, ra - half_deg), in_strip(strip, ra + half_deg));
-        if half_deg >= 179.0 {
+        // A range that comes round to its own tile covers the strip.
+        if 2.0 * half_deg >= 360.0 - 360.0 / n_in_strip(strip) as f64 {
             ranges.push(start..start + n_in_strip(strip));
         } else if from <= to {
             ranges.push(start + from..start + to + 1);

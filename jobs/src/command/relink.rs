@@ -32,6 +32,7 @@ pub fn relink(run: &Run) -> Result<()> {
         for e in &run.exposures {
             link(format!("exposures/{}", e.name), run.exposure_path(arm, &e.name));
             link(format!("visits/{}", e.name), run.visit_path(arm, &e.name));
+            link(format!("drawn/{}", e.name), run.piece_path(arm, "drawn", &e.name));
         }
     }
     let matches = run.path("validation.h5");

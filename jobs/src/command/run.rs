@@ -80,13 +80,13 @@ pub const GROUPS: [Group; 3] = [
     },
     Group {
         name: "simulate",
-        about: "Make simulated exposures and their truth, and stop there.\n\nReads: the configuration ([run], [sky], [camera]); [expose] mode is \"simulate\".\nWrites: a run folder with <arm>/truth.h5 and <arm>/exposures/<id>.h5; `fathom run --resume` goes on from it.",
+        about: "Make simulated exposures and their truth, and stop there.\n\nReads: the configuration ([run], [sky], [camera]); [expose] mode is \"simulate\".\nWrites: a run folder with <arm>/truth.h5, <arm>/exposures/<id>.h5 and <arm>/drawn/<id>.h5 (the objects on it); `fathom run --resume` goes on from it.",
         n_phases: 2,
         mode: Some(ExposeMode::Simulate),
     },
     Group {
         name: "inject",
-        about: "Inject synthetic sources into real exposures, and stop there: one control arm without, and run.realisations arms with them.\n\nReads: the configuration ([run], [sky], [expose.injection]) and the exposures that [expose] names; its mode is \"inject\".\nWrites: a run folder with <arm>/truth.h5 and <arm>/exposures/<id>.h5; `fathom run --resume` goes on from it.",
+        about: "Inject synthetic sources into real exposures, and stop there: one control arm without, and run.realisations arms with them.\n\nReads: the configuration ([run], [sky], [expose.injection]) and the exposures that [expose] names; its mode is \"inject\".\nWrites: a run folder with <arm>/truth.h5, <arm>/exposures/<id>.h5 and <arm>/drawn/<id>.h5 (the objects on it); `fathom run --resume` goes on from it.",
         n_phases: 2,
         mode: Some(ExposeMode::Inject),
     },

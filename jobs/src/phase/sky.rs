@@ -21,7 +21,10 @@ impl Phase for Sky {
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let c = &run.config;
-        let (sky, camera) = (product_key::section(&c.sky), product_key::section(&c.camera));
+        let mut settings = c.sky.clone();
+        // By content, below: a folder may be moved.
+        [&mut settings.catalog.file, &mut settings.stamps, &mut settings.injected.near_file].into_iter().for_each(String::clear);
+        let sky = product_key::section(&settings);
         // The layout of patches is bookkeeping: it must be in no key of what does not depend on it.
         let tract = format!("{:?} {:?}", run.tract.bbox(), run.tract.wcs().cards());
         // The name of a file says nothing of what it holds.
@@ -47,7 +50,7 @@ impl Phase for Sky {
         Ok((0..run.arms.len())
             .filter(|&arm| run.has_truth(arm))
             .map(|arm| {
-                let parts = [run.settings_key(), sky.as_str(), camera.as_str(), &tract, &run.arms[arm].name, &catalog, &stamps, &near];
+                let parts = [run.settings_key(), sky.as_str(), &tract, &run.arms[arm].name, &catalog, &stamps, &near];
                 Task {
                     name: run.arms[arm].name.clone(),
                     path: run.truth_path(arm),
@@ -72,7 +75,15 @@ impl Phase for Sky {
                 _ => Vec::new(),
             };
             let realisation = run.arms[task.arm].realisation.unwrap_or(0);
-            fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &plans, c.run.seed, realisation)?
+            let truth = fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &plans, c.run.seed, realisation)?;
+            if c.sky.field == "catalog" {
+                // What only the drawing of an object would notice should not wait for the exposures.
+                for band in &c.run.bands {
+                    fathom_sim::TruthObject::of_table_with(&truth, band, c.camera.cadence.start_mjd, run.stamps()?.as_ref())
+                        .with_context(|| format!("sky.catalog.file: {}", c.sky.catalog.file))?;
+                }
+            }
+            truth
         };
         fathom::format::truth::write(&run.path(&task.path), &task.key, &truth)?;
         Ok(())

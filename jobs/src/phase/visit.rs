@@ -21,7 +21,7 @@ impl Phase for Visit {
         let config = product_key::section(&run.config.visit);
         let to_task = |t: Task| {
             let name = &run.exposures[t.index].name;
-            Task { path: run.visit_path(t.arm, name), key: product_key::key("visit", [config.as_str(), &t.key]), ..t }
+            Task { path: run.visit_path(t.arm, name), key: product_key::key("visit", [config.as_str(), &t.key]), extra_paths: vec![], ..t }
         };
         Ok(Expose.tasks(run)?.into_iter().map(to_task).collect())
     }

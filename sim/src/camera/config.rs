@@ -64,7 +64,7 @@ pub struct CameraConfig {
     pub zero_point: f64,
     /// Scatter of the zero points \[mag\], in 0..=1.
     pub zero_point_scatter: f64,
-    /// Exposure time \[s\]; a label, the zero point is that of the whole exposure.
+    /// Exposure time \[s\]: the length of trails; the zero point is that of the whole exposure.
     pub exposure_time_s: f64,
     /// Electrons at which a pixel saturates.
     pub saturation_e: f64,

@@ -21,8 +21,8 @@ pub(crate) struct Trail {
     exponent: f64,
 }
 
-/// Beyond this many FWHM from its line a trail is not drawn: there it is below 1e-4 of its peak (β = 3.5).
-const REACH_FWHM: f64 = 8.0;
+/// Beyond this many α from its line a trail is not drawn: there it is below 1e-5 of its peak (β = 3.5).
+const REACH_ALPHA: f64 = 8.0;
 
 impl Trail {
     /// All trails of the exposure's visit, as they cross its detector. Keyed by the visit: detectors see the same ones.
@@ -58,8 +58,7 @@ impl Trail {
     /// Electrons at a pixel.
     fn at(&self, x: f64, y: f64) -> f64 {
         let d = self.normal[0] * x + self.normal[1] * y - self.offset_px;
-        // α² is FWHM²/4 over a number below 0.6 for β ≥ 1.5: 16 α² and more lie beyond the reach.
-        if d * d > REACH_FWHM.powi(2) * self.alpha_sq { 0.0 } else { self.peak_e * (1.0 + d * d / self.alpha_sq).powf(-self.exponent) }
+        if d * d > REACH_ALPHA.powi(2) * self.alpha_sq { 0.0 } else { self.peak_e * (1.0 + d * d / self.alpha_sq).powf(-self.exponent) }
     }
 
     /// Adds the trail to row `y` of the light.

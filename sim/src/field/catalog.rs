@@ -32,6 +32,11 @@ pub enum Outside {
     Drop,
 }
 
+/// The index that is drawn for the one that a file asks for, in steps of 0.02: a profile's table costs a tenth of a second for each index.
+fn drawn_index(n: f64) -> f64 {
+    (n * 50.0).round() / 50.0
+}
+
 /// Settings of the field `catalog`: section `[sky.catalog]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -252,6 +257,9 @@ pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm
         file.check(name, &values, &expected, |i, v| !is_galaxy[i] || is_good(v))?;
         // Whatever stands beside a point source is not its shape.
         values.iter_mut().zip(&is_galaxy).for_each(|(v, galaxy)| *v = if *galaxy { *v } else { default });
+        if name == "sersic_n" {
+            values.iter_mut().for_each(|v| *v = drawn_index(*v));
+        }
         out.push(name, unit, "", ColumnData::F64(values))?;
     }
     let injected = if !file.has("is_injected") {
@@ -300,6 +308,7 @@ pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm
             "snr_target" | "redshift" => {}
             _ => file.check(name, &values, "a finite number", |_, v| v.is_finite())?,
         }
+        let values = if name == "bulge_sersic_n" { values.into_iter().map(drawn_index).collect() } else { values };
         out.push(name, unit, "", ColumnData::F64(values))?;
     }
     for name in ["cluster_id", "host_id"] {

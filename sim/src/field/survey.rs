@@ -148,7 +148,7 @@ pub(super) fn sources(config: &SurveyConfig, tract: &Tract, bands: &[String], se
     Ok(sources)
 }
 
-/// A galaxy for a transient, or none: the chance is in proportion to the light, up to that of i = 22.
+/// A galaxy below redshift 1 for a transient, or none: the chance goes with the cube of its size, up to 0.7 arcsec.
 fn host(draws: Draws, number: u64, share: f64, galaxies: &[Source]) -> Option<&Source> {
     let mut rng = draws.of("transient/host", number);
     if rng.random::<f64>() >= share || galaxies.is_empty() {

@@ -55,7 +55,7 @@ impl Motion {
         let days = mjd - self.epoch_mjd;
         let [east, north] = self.arcsec_per_day().map(|v| v * days);
         // At rest the catalog's own bits: a way there and back would round.
-        let moved = if east.abs() > 0.0 || north.abs() > 0.0 { mean.offset_by_arcsec(east, north) } else { mean };
+        let moved = if east.abs() > 0.0 || north.abs() > 0.0 { along_great_circle(mean, east, north) } else { mean };
         if self.parallax_mas <= 0.0 {
             return moved;
         }
@@ -65,6 +65,14 @@ impl Motion {
         let parallax = self.parallax_mas * 1e-3;
         moved.offset_by_arcsec(parallax * (x * sin_ra - y * cos_ra), parallax * ((x * cos_ra + y * sin_ra) * sin_dec - z * cos_dec))
     }
+}
+
+/// The point at the way (`east`, `north`) \[arcsec\] on a great circle. An offset in the tangent plane is the tangent of the way.
+fn along_great_circle(from: SkyPoint, east: f64, north: f64) -> SkyPoint {
+    let way = (east.hypot(north) / 3600.0).to_radians();
+    // A quarter of the sky is farther than anything moves while it is observed; beyond, the tangent plane ends.
+    let stretch = if way > 1e-9 { way.min(1.5).tan() / way } else { 1.0 };
+    from.offset_by_arcsec(east * stretch, north * stretch)
 }
 
 /// The Earth as seen from the Sun, equatorial \[au\].

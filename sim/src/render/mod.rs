@@ -57,6 +57,18 @@ pub fn reach(meta: &ExposureMeta) -> (SkyPoint, f64) {
     (center, radius)
 }
 
+/// Light in nJy per pixel as counts of the exposure, pixel by pixel where its calibration varies.
+///
+/// `bbox`: pixels covered by `values_njy`, `[y, x]`, in the frame of the exposure; beyond its edges the calibration goes on.
+#[must_use]
+pub fn counts_of(meta: &ExposureMeta, bbox: &Box2, values_njy: Array2<f64>) -> Array2<f64> {
+    let mut counts = values_njy / meta.photo_calib.mean_njy_per_adu;
+    if let Some(relative) = &meta.photo_calib.relative {
+        counts.zip_mut_with(&relative.image(bbox, 1.0), |c, r| *c /= f64::from(*r));
+    }
+    counts
+}
+
 /// Draws objects on one exposure; keeps what they share (transforms of the PSF).
 pub struct Renderer<'a> {
     meta: &'a ExposureMeta,
@@ -117,7 +129,8 @@ impl<'a> Renderer<'a> {
     }
 
     /// False for objects whose stamp cannot reach `bbox`: most of a large sky.
-    pub(crate) fn may_touch(&self, object: &TruthObject, bbox: &Box2) -> bool {
+    #[must_use]
+    pub fn may_touch(&self, object: &TruthObject, bbox: &Box2) -> bool {
         let Ok(at) = self.meta.wcs.sky_to_pixel(object.position) else { return false };
         let largest = (SIDES_PX[SIDES_PX.len() - 1] / 2) as f64;
         let half = if object.is_point() {

@@ -15,6 +15,10 @@ use std::path::PathBuf;
 
 /// Objects of a task.
 const BATCH: usize = 500;
+/// The same where each has a place of its own on the sky.
+const SCATTERED_BATCH: usize = 25;
+/// Tiles in a row that a batch may reach over.
+const TILES: i64 = 8;
 
 /// Section `[truth]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,14 +57,14 @@ impl Phase for Truth {
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
-        let settings = product_key::section(&(&run.config.validate.match_radius_fwhm, &run.config.truth));
+        let settings = product_key::section(&run.config.truth);
         let is_injection = run.config.expose.mode == ExposeMode::Inject;
         let control = if is_injection { keys_of(&Associate, run, 0)? } else { Vec::new() };
         let mut tasks = Vec::new();
         for sky in Sky.tasks(run)? {
             let inputs = keys_of(&Coadd, run, sky.arm)?;
-            let n_rows = fathom::format::truth::n_rows(&run.path(run.truth_path(sky.arm)))?;
-            for (index, rows) in batches(n_rows).into_iter().enumerate() {
+            let tiles = fathom::format::truth::tile_rows(&run.path(run.truth_path(sky.arm)))?;
+            for (index, Batch { rows, .. }) in batches(&tiles).into_iter().enumerate() {
                 let of_batch = format!("{rows:?}");
                 let parts = [settings.as_str(), &sky.key, &of_batch].into_iter().chain(inputs.iter().chain(&control).map(String::as_str));
                 tasks.push(Task {
@@ -79,8 +83,7 @@ impl Phase for Truth {
 
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
         let path = run.path(run.truth_path(task.arm));
-        let n_rows = fathom::format::truth::n_rows(&path)?;
-        let rows = batches(n_rows).swap_remove(task.index);
+        let Batch { rows, is_scattered } = batches(&fathom::format::truth::tile_rows(&path)?).swap_remove(task.index);
         let mut truth = fathom::format::truth::read_rows(&path, rows)?;
         let is_drawn = has_light(run) && truth.n_rows() > 0;
         if let Some(pixels) = pixels_path(run, task.arm, task.index) {
@@ -90,7 +93,7 @@ impl Phase for Truth {
         if !truth.columns().is_empty() {
             truth = maps::join_limits(run, task.arm, truth)?;
             if is_drawn && run.config.truth.limits {
-                light::join_limits(run, task.arm, &mut truth)?;
+                light::join_limits(run, task.arm, &mut truth, is_scattered)?;
             }
         }
         fathom::format::table::write(&run.path(&task.path), &task.key, "limits", &truth)?;
@@ -103,11 +106,56 @@ fn has_light(run: &Run) -> bool {
     run.config.expose.mode != ExposeMode::Import
 }
 
-/// Ranges of rows; one, of none, for an empty catalog.
-fn batches(n_rows: usize) -> Vec<Range<usize>> {
-    (0..n_rows.div_ceil(BATCH).max(1)).map(|i| i * BATCH..((i + 1) * BATCH).min(n_rows)).collect()
+/// Rows of a task: neighbours on the sky, or objects each on its own.
+#[derive(Debug, Clone, PartialEq)]
+struct Batch {
+    rows: Range<usize>,
+    /// Objects that may be far from their position, all over the sky.
+    is_scattered: bool,
+}
+
+/// Cuts the catalog at its sky tiles, so that a batch is small on the sky; one batch, of no rows, for an empty catalog.
+fn batches(tiles: &[(i64, Range<usize>)]) -> Vec<Batch> {
+    let mut out: Vec<(i64, Batch)> = Vec::new();
+    for (tile, rows) in tiles {
+        let is_scattered = *tile < 0;
+        let most = if is_scattered { SCATTERED_BATCH } else { BATCH };
+        for start in rows.clone().step_by(most) {
+            let part = start..(start + most).min(rows.end);
+            match out.last_mut() {
+                // Small tiles beside each other make one batch.
+                Some((first, last))
+                    if !is_scattered && !last.is_scattered && tile - *first < TILES && last.rows.len() + part.len() <= BATCH =>
+                {
+                    last.rows.end = part.end;
+                }
+                _ => out.push((*tile, Batch { rows: part, is_scattered })),
+            }
+        }
+    }
+    if out.is_empty() {
+        return vec![Batch { rows: 0..0, is_scattered: false }];
+    }
+    out.into_iter().map(|(_, batch)| batch).collect()
 }
 
 fn pixels_path(run: &Run, arm: usize, index: usize) -> Option<PathBuf> {
     run.config.truth.pixels.then(|| run.piece_path(arm, "truth_pixels", &batch::name(index)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_every_row_once_and_stay_small_on_the_sky() {
+        let tiles = [(-1, 0..60), (5, 60..100), (6, 100..300), (40, 300..310), (41, 310..1500), (1 << 20, 1500..1501)];
+        let batches = batches(&tiles);
+        let rows: Vec<usize> = batches.iter().flat_map(|b| b.rows.clone()).collect();
+        assert_eq!(rows, (0..1501).collect::<Vec<_>>());
+        assert!(batches.iter().all(|b| b.rows.len() <= if b.is_scattered { SCATTERED_BATCH } else { BATCH }));
+        assert!(batches.iter().filter(|b| b.is_scattered).map(|b| b.rows.len()).sum::<usize>() == 60);
+        assert!(batches.contains(&Batch { rows: 60..300, is_scattered: false }) && batches.last().unwrap().rows == (1500..1501));
+        assert_eq!(super::batches(&[]).len(), 1);
+    }
 }

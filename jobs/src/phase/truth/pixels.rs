@@ -9,12 +9,12 @@ use fathom::coadd::MakeCoadd;
 use fathom::format::truth_pixels::TruthPixels;
 use fathom::geometry::Box2;
 use fathom::image::{Exposure, ExposureMeta};
-use fathom_sim::{Renderer, TruthObject};
+use fathom_sim::{Renderer, TruthObject, counts_of};
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// An object on one exposure: index of the exposure in its band, pixels covered, nJy per pixel.
+/// An object on one exposure: index of the exposure in its band, pixels covered, counts.
 type Stamp = (usize, Box2, Array2<f64>);
 
 /// Objects whose stamps on all exposures are in memory together.
@@ -39,12 +39,14 @@ fn alone_of(run: &Run, arm: usize, truth: &Table) -> Result<Vec<TruthPixels>> {
     let mut stamps_by_band: Vec<BTreeMap<i64, Vec<Stamp>>> = Vec::new();
     for band in bands {
         let mut stamps: BTreeMap<i64, Vec<Stamp>> = BTreeMap::new();
-        for (i, (meta, _)) in inputs[band].iter().enumerate() {
+        for (i, (given, _)) in inputs[band].iter().enumerate() {
+            let meta = &run.true_meta(given)?;
             let objects = TruthObject::of_table_with(truth, band, meta.mjd, run.stamps()?.as_ref())?;
             let renderer = Renderer::new(meta);
-            let drawn: Vec<_> = objects.par_iter().filter_map(|o| renderer.render(o).map(|(b, v)| (o.id, b, v))).collect();
+            let touching = objects.par_iter().filter(|o| renderer.may_touch(o, &meta.bbox()));
+            let drawn: Vec<_> = touching.filter_map(|o| renderer.render(o).map(|(b, v)| (o.id, b, counts_of(meta, &b, v)))).collect();
             for (id, stamp_box, values) in drawn.into_iter().filter(|(_, b, _)| !b.intersect(&meta.bbox()).is_empty()) {
-                let reached = stage.reached(&run.tract, &stamp_box.intersect(&meta.bbox()), meta);
+                let reached = stage.reached(&run.tract, &stamp_box.intersect(&meta.bbox()), given);
                 if !reached.is_empty() {
                     boxes.entry(id).and_modify(|b| *b = b.union(&reached)).or_insert(reached);
                     stamps.entry(id).or_default().push((i, stamp_box, values));
