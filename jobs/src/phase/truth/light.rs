@@ -122,8 +122,11 @@ impl Sums<'_> {
             }
             let (stamp_box, stamp) = renderer.render(o)?;
             let bbox = stamp_box.intersect(inside);
+            if bbox.is_empty() {
+                return None;
+            }
             let values = counts_of(&meta, &bbox, stamp.slice(stamp_box.slice_of(&bbox)).to_owned()) / flux_njy;
-            (!bbox.is_empty()).then(|| Drawn { number: self.number[&o.id], flux_njy, light: Light { bbox, values } })
+            Some(Drawn { number: self.number[&o.id], flux_njy, light: Light { bbox, values } })
         };
         let mut drawn: Vec<Drawn> = of_group.par_iter().filter_map(|o| draw(o, &meta.bbox())).collect();
         let Some(region) = drawn.iter().map(|d| d.light.bbox).reduce(|a, b| a.union(&b)) else { return Ok(()) };
