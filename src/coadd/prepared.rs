@@ -88,11 +88,24 @@ impl BitRows {
         if !(0..self.shape.0 as i64).contains(&y) || start < 0 || x >= self.shape.1 as i64 {
             return keep;
         }
-        let (word, shift) = (start as usize / 64, start as u32 % 64);
-        // Two words hold the window; the margin has a second word on the right for it.
-        let first = y as usize * self.words_per_row + word;
-        let pair = u128::from(self.words[first]) | u128::from(self.words[first + 1]) << 64;
-        (pair >> shift) as u64 & keep
+        self.inside(y as usize, start as usize, keep, n)
+    }
+
+    /// [`Self::window`] of `N` rows from row `y` on, all of them and the first column inside.
+    #[inline]
+    pub fn windows<const N: usize>(&self, y: usize, x: usize) -> [u64; N] {
+        std::array::from_fn(|j| self.inside(y + j, x + 64, u64::MAX >> (64 - N), N))
+    }
+
+    /// `start`: column counted from the margin's.
+    #[inline]
+    fn inside(&self, y: usize, start: usize, keep: u64, n: usize) -> u64 {
+        let (word, shift) = (start / 64, start % 64);
+        // One word or two hold the window; the margin has a second word on the right for it.
+        let first = y * self.words_per_row + word;
+        let low = self.words[first] >> shift;
+        let high = if shift + n > 64 { self.words[first + 1] << (64 - shift) } else { 0 };
+        (low | high) & keep
     }
 }
 

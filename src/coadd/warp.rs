@@ -56,41 +56,40 @@ fn warp_with<const N: usize>(
     }
     let (wx, wy) = (kernel.weights::<N>(x - ix as f64), kernel.weights::<N>(y - iy as f64));
     let (ax, ay) = (x0 - i64::from(prepared.bbox.x0), y0 - i64::from(prepared.bbox.y0));
-    let bad: [u64; N] = std::array::from_fn(|j| prepared.bad.window(ay + j as i64, ax, N));
+    let bad = prepared.bad.windows::<N>(ay as usize, ax as usize);
     let (width, first) = (prepared.flux_njy.ncols(), ay as usize * prepared.flux_njy.ncols() + ax as usize);
     let flux_njy = prepared.flux_njy.as_slice().expect("standard layout");
     let variance_njy2 = prepared.variance_njy2.as_slice().expect("standard layout");
     let taps = |plane: &[f32], j: usize| -> [f32; N] { plane[first + j * width..][..N].try_into().expect("N pixels") };
-    if bad.iter().fold(0, |any, b| any | b) == 0 {
-        // Along y first: the columns are independent lanes.
-        let (mut column_z, mut column_v) = ([0.0; N], [0.0; N]);
-        for (j, &wy) in wy.iter().enumerate() {
-            let (z, v, wy2) = (taps(flux_njy, j), taps(variance_njy2, j), wy * wy);
-            for i in 0..N {
-                column_z[i] += wy * f64::from(z[i]);
-                column_v[i] += wy2 * f64::from(v[i]);
-            }
-        }
-        let (mut flux, mut variance) = (0.0, 0.0);
+    // Along y first: the columns are independent lanes. Bad pixels hold 0 in both planes, so they need no care here.
+    let (mut column_z, mut column_v) = ([0.0; N], [0.0; N]);
+    for (j, &wy) in wy.iter().enumerate() {
+        let (z, v, wy2) = (taps(flux_njy, j), taps(variance_njy2, j), wy * wy);
         for i in 0..N {
-            flux += wx[i] * column_z[i];
-            variance += wx[i] * wx[i] * column_v[i];
+            column_z[i] += wy * f64::from(z[i]);
+            column_v[i] += wy2 * f64::from(v[i]);
         }
-        return WarpOutcome::Value(Warped { flux_njy: flux, variance_njy2: variance, is_inexact: false });
     }
     let (mut flux, mut variance) = (0.0, 0.0);
-    let (mut good_1, mut good_2) = (0.0, 0.0);
-    for (j, &wy) in wy.iter().enumerate() {
-        let (z, v) = (taps(flux_njy, j), taps(variance_njy2, j));
-        for i in (0..N).filter(|i| bad[j] >> i & 1 == 0) {
-            let k = wx[i] * wy;
-            flux += k * f64::from(z[i]);
-            variance += k * k * f64::from(v[i]);
-            good_1 += k;
-            good_2 += k * k;
+    for i in 0..N {
+        flux += wx[i] * column_z[i];
+        variance += wx[i] * wx[i] * column_v[i];
+    }
+    if bad.iter().fold(0, |any, b| any | b) == 0 {
+        return WarpOutcome::Value(Warped { flux_njy: flux, variance_njy2: variance, is_inexact: false });
+    }
+    // The good taps' share of Σk (which is 1) and of Σk²: all less the bad ones, which are few.
+    let all_2 = wx.iter().map(|w| w * w).sum::<f64>() * wy.iter().map(|w| w * w).sum::<f64>();
+    let (mut good_1, mut good_2) = (1.0, all_2);
+    for (&bits, &wy) in bad.iter().zip(&wy) {
+        let mut bits = bits;
+        while bits != 0 {
+            let k = wx[bits.trailing_zeros() as usize] * wy;
+            bits &= bits - 1;
+            good_1 -= k;
+            good_2 -= k * k;
         }
     }
-    let all_2 = wx.iter().map(|w| w * w).sum::<f64>() * wy.iter().map(|w| w * w).sum::<f64>();
     if good_1 < min_weight || good_2 < min_weight * all_2 {
         return WarpOutcome::Masked;
     }
