@@ -415,3 +415,25 @@ fn bad_exposures_can_be_skipped() {
     let catalog = |i: &Imported| launch::bits(&launch::run_table(&i.out(), "catalog"));
     assert_eq!(catalog(&imported), catalog(&without));
 }
+
+/// A catalog of objects with a value that cannot be: file, row and column are named, and nothing is drawn.
+#[test]
+fn catalog_with_a_bad_value() {
+    let folder = launch::temporary();
+    let catalog = folder.path().join("objects.csv");
+    let head = "id,ra,dec,class,g_flux,r_flux,half_light_radius,axis_ratio,position_angle,sersic_n\n";
+    let good = "1,150.1,2.2,star,1000,1000,0,1,0,0\n";
+    for (row, parts) in [
+        ("2,150.1,2.2,galaxy,1000,-5,0.5,0.7,30,1.5", ["r_flux in row 2 is -5", "a finite flux of 0 or more"]),
+        ("2,150.1,2.2,galaxy,1000,1000,0.5,1.7,30,1.5", ["axis_ratio in row 2 is 1.7", "a number in (0, 1]"]),
+        ("2,150.1,2.2,galaxy,1000,1000,0.5,0.7,30,9", ["sersic_n in row 2 is 9", "0.3..=6.2"]),
+        ("2,150.1,2.2,nebula,1000,1000,0.5,0.7,30,1", ["class in row 2 is \"nebula\"", "star, galaxy"]),
+    ] {
+        std::fs::write(&catalog, format!("{head}{good}{row}\n")).unwrap();
+        let out = folder.path().join("run");
+        let file = format!("sky.catalog.file={}", launch::text(&catalog));
+        let arguments = ["run", SMOKE, "--out", launch::text(&out), "--overwrite", "--set", "sky.field=catalog", "--set", &file];
+        launch::fathom(2, &arguments).fails(1, &["objects.csv", parts[0], parts[1], "phase sky"]);
+        assert!(!out.join("main/truth.h5").exists());
+    }
+}

@@ -148,3 +148,30 @@ fn limits_agree_with_the_likelihood_maps() {
         assert!(n >= 3 && 4 * n_close >= 3 * n, "{band}: {n_close} of {n} stars");
     }
 }
+
+/// Beside every exposure stands what was drawn on it: every object of the catalog that lies on it, where its WCS has it.
+#[test]
+fn every_exposure_says_what_it_holds() {
+    let main = launch::reference().join("main");
+    let catalog = truth::read(&main.join("truth.h5")).unwrap();
+    let (id, ra, dec) = (catalog.i64("id").unwrap(), catalog.f64("ra").unwrap(), catalog.f64("dec").unwrap());
+    for path in launch::files(&main.join("exposures")) {
+        let meta = exposure::read_meta(&main.join("exposures").join(&path)).unwrap();
+        let drawn = fathom::format::table::read(&main.join("drawn").join(&path), "drawn").unwrap();
+        let (drawn_id, x, y, flux) =
+            (drawn.i64("id").unwrap(), drawn.f64("x").unwrap(), drawn.f64("y").unwrap(), drawn.f64("flux").unwrap());
+        let of_catalog = catalog.f64(&format!("{}_flux", meta.band)).unwrap();
+        let mut n_inside = 0;
+        for i in 0..catalog.n_rows() {
+            let at = meta.wcs.sky_to_pixel(fathom::SkyPoint::from_degrees(ra[i], dec[i])).unwrap();
+            let row = drawn_id.iter().position(|d| *d == id[i]);
+            assert!(row.is_some() || !meta.bbox().contains_point(at), "{}: object {} is missing", path.display(), id[i]);
+            if let Some(k) = row {
+                assert!((x[k] - at.x).abs() < 1e-9 && (y[k] - at.y).abs() < 1e-9, "{}: object {}", path.display(), id[i]);
+                assert!((flux[k] / of_catalog[i] - 1.0).abs() < 1e-12, "{}: object {}", path.display(), id[i]);
+                n_inside += usize::from(meta.bbox().contains_point(at));
+            }
+        }
+        assert!(n_inside > 10, "{}: {n_inside} objects", path.display());
+    }
+}
