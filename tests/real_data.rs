@@ -233,3 +233,52 @@ fn injected_light_is_the_truth() {
     println!("injection: worst error {worst:.1e} of {}; pulls {mean:.3} +- {std:.3} of {n}", exact.len());
     assert!(mean.abs() < 4.0 / n.sqrt() && (std - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{mean} +- {std} of {n}");
 }
+
+/// Real galaxies, deconvolved and drawn through each exposure's own PSF, injected from a catalog that names them.
+#[cfg(feature = "fits")]
+#[test]
+fn real_galaxies_are_injected() {
+    use fathom::format::{exposure, galaxy_stamps, truth};
+    let (Some(data), Some(stamps)) = (data("real/decam_grz_9epoch"), data("real/hst_galaxies")) else { return };
+    let stamps = stamps.join("real/hst_galaxies/real_galaxy_catalog_26_extension_example.fits");
+    let names: Vec<String> = galaxy_stamps::read(&stamps).unwrap().into_iter().map(|s| s.name).collect();
+    let folder = launch::temporary();
+    let (catalog, out) = (folder.path().join("galaxies.csv"), folder.path().join("run"));
+    let mut text = String::from("id,ra,dec,class,g_flux,r_flux,z_flux,half_light_radius,axis_ratio,position_angle,sersic_n,morphology\n");
+    for (i, (ra, dec)) in [(186.741, 25.459), (186.747, 25.465), (186.741, 25.466)].into_iter().enumerate() {
+        text += &format!("{},{ra},{dec},galaxy,20000,20000,20000,0.4,1,{},1,stamp:{}\n", i + 1, 40 * i, names[10 * i]);
+    }
+    std::fs::write(&catalog, text).unwrap();
+    let settings = [
+        "sky.field=catalog".to_owned(),
+        format!("sky.catalog.file={}", launch::text(&catalog)),
+        format!("sky.stamps={}", launch::text(&stamps)),
+        "expose.injection.noise=false".to_owned(),
+        "run.realisations=1".to_owned(),
+    ];
+    let mut arguments = vec!["inject", "real-decam", "--out", launch::text(&out)];
+    settings.iter().for_each(|s| arguments.extend(["--set", s]));
+    launch::fathom_with(2, &arguments, &[("FATHOM_DATA", launch::text(&data))]).ok();
+    let table = truth::read(&out.join("real_00/truth.h5")).unwrap();
+    let mut n = 0;
+    for name in launch::files(&out.join("real_00/exposures")) {
+        let injected = exposure::read(&out.join("real_00/exposures").join(&name), None).unwrap();
+        let original = exposure::read(&out.join("control/exposures").join(&name), None).unwrap();
+        for (ra, dec) in table.f64("ra").unwrap().iter().zip(table.f64("dec").unwrap()) {
+            let at = injected.meta.wcs.sky_to_pixel(fathom::SkyPoint::from_degrees(*ra, *dec)).unwrap();
+            let (x, y) = at.pixel();
+            let square = fathom::Box2::new(x - 15, y - 15, 31, 31);
+            let slice = injected.bbox.slice_of(&square.intersect(&injected.bbox));
+            let is_clean = original.mask.slice(slice).iter().all(|m| m & fathom::MaskPlane::UNUSABLE == 0);
+            if square.intersect(&injected.bbox) != square || !is_clean {
+                continue;
+            }
+            let counts: f64 = injected.image.slice(slice).iter().zip(original.image.slice(slice)).map(|(a, b)| f64::from(a - b)).sum();
+            let share = counts * injected.meta.photo_calib.at(at) / 20_000.0;
+            // What lies beyond 4 arcsec: the PSF's wings, and the noise of the stamps' own sky.
+            assert!((0.9..1.05).contains(&share), "{}: {share:.3} of the flux", name.display());
+            n += 1;
+        }
+    }
+    assert!(n >= 6, "{n} galaxies on clean pixels");
+}
