@@ -56,7 +56,7 @@ pub(crate) fn plot_section(plot: &Plot, svg: &str) -> String {
     format!(
         "<section id=\"{}\"><h2>{}</h2><figure>{svg}<figcaption>{}</figcaption></figure></section>\n",
         plot.name,
-        escape(plot.title),
+        escape(&plot.title),
         escape(&plot.caption)
     )
 }

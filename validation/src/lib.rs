@@ -27,5 +27,6 @@ pub mod theory;
 
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};
+pub use plot::{Corner, Mark, MarkKind, Panel, Plot, Section};
 pub use report::{BandImage, ReportInput, write_report};
 pub use validate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, Validated, ValidationError, validate};

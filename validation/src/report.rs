@@ -2,7 +2,7 @@
 
 use crate::html;
 use crate::picture::draw_field;
-use crate::plot::{figures, png, register_fonts, svg};
+use crate::plot::{png, register_fonts, svg};
 use crate::survey::Survey;
 use crate::{MetricsFile, ValidateInput, Validated, ValidationError};
 use ndarray::{Array2, ArrayView2};
@@ -66,9 +66,9 @@ pub fn write_report(folder: &Path, input: &ReportInput) -> Result<(), Validation
         String::new()
     };
     let mut plots = String::new();
-    for plot in figures(&survey, metrics) {
-        png(&plot, &folder.join(format!("{}.png", plot.name)))?;
-        plots += &html::plot_section(&plot, &svg(&plot)?);
+    for plot in &input.validated.plots {
+        png(plot, &folder.join(format!("{}.png", plot.name)))?;
+        plots += &html::plot_section(plot, &svg(plot)?);
     }
     let run = &input.metrics.run;
     let subtitle = format!("Run {}; bands {}; {} arm(s)", run.name, run.bands.join(", "), input.input.arms.len());

@@ -3,6 +3,7 @@
 use crate::Metric;
 use crate::matching::{DetectionFate, TruthFate};
 use crate::metric::{astrometry, completeness, deblending, false_positives, photometry, purity};
+use crate::plot::{Plot, figures};
 use crate::scene::{Detection, Truth};
 use crate::survey::Survey;
 use fathom::catalog::{ColumnData, Table, TableError};
@@ -121,6 +122,8 @@ pub struct Validated {
     pub config: ValidateConfig,
     /// Figures.
     pub metrics: Vec<Metric>,
+    /// Plots of them, in the order of the page.
+    pub plots: Vec<Plot>,
     /// One row a truth object or unmatched detection, per arm: `arm`, `truth_id`, `object_id` (0: none), `separation_arcsec`, `status`
     /// (`matched`, `missed`, `spurious`, `real`, `ignored`, `ambiguous`), `parent_id`.
     pub matches: Table,
@@ -169,7 +172,8 @@ pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Valida
     deblending::deblending(&survey, &mut metrics);
     tracing::debug!(n_metrics = metrics.len(), n_matches = survey.pairs().count(), "validated");
     let matches = match_table(&survey).map_err(|source| ValidationError::Table { what: "matches".into(), source })?;
-    Ok(Validated { config: config.clone(), metrics, matches })
+    let plots = figures(&survey, &metrics);
+    Ok(Validated { config: config.clone(), metrics, plots, matches })
 }
 
 /// One row a truth or unmatched detection; see [`Validated::matches`].

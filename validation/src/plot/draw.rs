@@ -53,7 +53,7 @@ fn draw<DB: DrawingBackend>(plot: &Plot, area: &DrawingArea<DB, Shift>, scale: f
 where
     DB::ErrorType: 'static,
 {
-    let failed = |why: String| ValidationError::Plot { name: plot.name.to_owned(), why };
+    let failed = |why: String| ValidationError::Plot { name: plot.name.clone(), why };
     area.fill(&WHITE).map_err(|e| failed(e.to_string()))?;
     for (panel, part) in plot.panels.iter().zip(area.split_evenly((1, plot.panels.len().max(1)))) {
         draw_panel(panel, &part, scale).map_err(|e| failed(e.to_string()))?;

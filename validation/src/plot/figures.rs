@@ -1,6 +1,6 @@
 //! What the plots of the report show.
 
-use super::{COLOURS, Corner, Mark, MarkKind, Panel, Plot};
+use super::{COLOURS, Corner, Mark, MarkKind, Panel, Plot, Section};
 use crate::Metric;
 use crate::metric::false_positives::expected_per_arcmin2;
 use crate::scene::FREE_SED;
@@ -100,8 +100,9 @@ fn completeness_and_purity(survey: &Survey, metrics: &[Metric]) -> Option<Plot> 
         legend: Corner::LowerLeft,
     };
     Some(Plot {
-        name: "completeness",
-        title: "Completeness and purity against magnitude",
+        name: "completeness".into(),
+        section: Section::Detection,
+        title: "Completeness and purity against magnitude".into(),
         caption: "Left: share of true objects with a match in the catalog; lines: probability that any detection layer finds them \
                   as isolated point sources. Right: share of detections that are true objects. Bars: 95 % (Wilson)."
             .into(),
@@ -146,8 +147,9 @@ fn layer_completeness(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
         }
     }
     (!panels.is_empty()).then(|| Plot {
-        name: "layer_completeness",
-        title: "Completeness of each detection layer",
+        name: "layer_completeness".into(),
+        section: Section::Detection,
+        title: "Completeness of each detection layer".into(),
         caption: "Isolated objects with a peak of the layer within the match radius, against true S/N. Line: C(s) = P(χ'² > T²) with \
                   n + 2 degrees of freedom, n bands and the position. Bars: 95 % (Wilson)."
             .into(),
@@ -224,8 +226,9 @@ fn photometry(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
     let mut panels = vec![Panel { x_label, y_label, x, y, log_y: false, marks, legend: Corner::LowerLeft }];
     panels.extend(pull_panel("flux", pulls));
     Some(Plot {
-        name: "photometry",
-        title: "PSF fluxes of isolated point sources",
+        name: "photometry".into(),
+        section: Section::Photometry,
+        title: "PSF fluxes of isolated point sources".into(),
         caption: "Left: median of (measured - true) / true; bars: 95 % (bootstrap). At the detection limit only upward scatter is \
                   detected, so the median rises. Right: error over quoted error."
             .into(),
@@ -242,8 +245,9 @@ fn astrometry(survey: &Survey, _metrics: &[Metric]) -> Option<Plot> {
     let scaled = pull_panel("position", vec![("right ascension".into(), 0, bound(0)), ("declination".into(), 1, bound(1))]);
     panels.extend(scaled.map(|panel| Panel { x_label: "(measured - true) / Cramér-Rao bound".into(), ..panel }));
     (!panels.is_empty()).then(|| Plot {
-        name: "astrometry",
-        title: "Positions of isolated point sources",
+        name: "astrometry".into(),
+        section: Section::Astrometry,
+        title: "Positions of isolated point sources".into(),
         caption: "Left: error over quoted error. Right: error over the bound of the same data, 1 / √(Σ (S/N)² l2) per axis.".into(),
         panels,
     })
@@ -277,8 +281,9 @@ fn deblending(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
         panels.push(Panel { x_label, y_label, x, y: (-0.03, 1.05), log_y: false, marks, legend: Corner::UpperRight });
     }
     (!panels.is_empty()).then(|| Plot {
-        name: "deblending",
-        title: "Blends",
+        name: "deblending".into(),
+        section: Section::Deblending,
+        title: "Blends".into(),
         caption:
             "Left: PSF flux error of matched objects with S/N of at least 5 in the band, against the distance of the nearest detectable \
                   neighbour; points: median with 95 % interval, dashes: scatter. Right: share of pairs of detectable objects \
@@ -332,8 +337,9 @@ fn false_positives(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
         });
     }
     (!panels.is_empty()).then(|| Plot {
-        name: "false_positives",
-        title: "False positives",
+        name: "false_positives".into(),
+        section: Section::Detection,
+        title: "False positives".into(),
         caption: "Peaks of the negated detection maps per arcmin² (and of the maps themselves in a scene without sources), against \
                   significance. Dashes: expectation for Gaussian noise, with its skewness where known. Bars: 95 % (Poisson)."
             .into(),

@@ -1,0 +1,84 @@
+//! What validation compares: catalogs, truth with its limits, peaks, all read from the run folder.
+
+use crate::config::ExposeMode;
+use crate::phase::{Phase, measure::Measure, truth::Truth};
+use crate::run::Run;
+use anyhow::{Context, Result};
+use fathom::catalog::Table;
+use fathom::coadd::noise_statistics;
+use fathom::detect::{DetectLayers, LayerKind};
+use fathom_validation::{ArmData, LayerPeaks, ValidateInput};
+
+/// The catalog of an arm, all batches in order.
+pub fn catalog(run: &Run, arm: usize) -> Result<Table> {
+    let mut catalog = Table::new();
+    for task in Measure.tasks(run)?.into_iter().filter(|t| t.arm == arm) {
+        catalog.append(fathom::format::table::read(&run.path(&task.path), "catalog")?)?;
+    }
+    Ok(catalog)
+}
+
+/// True objects of an arm with their limits; no columns if the arm has none.
+pub fn limits(run: &Run, arm: usize) -> Result<Table> {
+    let mut limits = Table::new();
+    for task in Truth.tasks(run)?.into_iter().filter(|t| t.arm == arm) {
+        limits.append(fathom::format::table::read(&run.path(&task.path), "limits")?)?;
+    }
+    Ok(limits)
+}
+
+/// Everything, of all arms.
+pub fn gather(run: &Run) -> Result<ValidateInput> {
+    let bands = &run.config.run.bands;
+    let scale = run.config.sky_map.pixel_scale_arcsec;
+    let is_injection = run.config.expose.mode == ExposeMode::Inject;
+    let first = usize::from(is_injection);
+    let mosaic = run.mosaic(first)?;
+    let inputs = run.band_inputs(first)?;
+    let statistics: Vec<_> = bands.iter().map(|b| noise_statistics(&inputs[b].iter().map(|(m, v)| (m, v)).collect::<Vec<_>>())).collect();
+    let mut arms = (0..run.arms.len()).map(|arm| arm_data(run, arm)).collect::<Result<Vec<_>>>()?;
+    let control = is_injection.then(|| arms.remove(0));
+    Ok(ValidateInput {
+        bands: bands.clone(),
+        fwhm_arcsec: bands.iter().map(|b| Ok(mosaic.fwhm_px(b)? * scale)).collect::<Result<_>>()?,
+        sqrt_l2: statistics.iter().map(|s| s.l2_per_arcsec2.sqrt()).collect(),
+        skewness: statistics.iter().map(|s| s.skewness).collect(),
+        arms,
+        control,
+        seed: run.config.run.seed,
+    })
+}
+
+fn arm_data(run: &Run, arm: usize) -> Result<ArmData> {
+    let name = run.arms[arm].name.clone();
+    let stage = DetectLayers::new(&run.config.detect, &run.config.run.bands)?;
+    let scale = run.config.sky_map.pixel_scale_arcsec;
+    let mut layers: Vec<LayerPeaks> = stage
+        .kinds()
+        .iter()
+        .map(|kind| {
+            let n_bands = if matches!(kind, LayerKind::FreeSed) { run.config.run.bands.len() } else { 1 };
+            let threshold = stage.threshold(n_bands);
+            LayerPeaks { name: kind.name().to_owned(), threshold, peaks: vec![], negative_peaks: vec![], area_arcmin2: 0.0, n_bands }
+        })
+        .collect();
+    let mut n_pixels = vec![0u64; layers.len()];
+    for patch in run.tract.patches() {
+        let found = fathom::format::layers::read(&run.path(run.piece_path(arm, "layers", &patch.id.to_string())))?;
+        for ((to, n), from) in layers.iter_mut().zip(&mut n_pixels).zip(found) {
+            let on_sky = |p: &fathom::footprint::Peak| {
+                let sky = run.tract.wcs().pixel_to_sky(p.at);
+                [sky.ra_deg(), sky.dec_deg(), p.significance]
+            };
+            to.peaks.extend(from.peaks.iter().map(on_sky));
+            to.negative_peaks.extend(from.negative_peaks.iter().map(on_sky));
+            *n += from.n_pixels;
+        }
+    }
+    // Scaled once: a sum of areas would depend on the number of patches in its last bits.
+    for (layer, n) in layers.iter_mut().zip(n_pixels) {
+        layer.area_arcmin2 = n as f64 * scale * scale / 3600.0;
+    }
+    let truth = limits(run, arm).with_context(|| format!("truth of {name}"))?;
+    Ok(ArmData { truth, catalog: catalog(run, arm)?, layers, name })
+}
