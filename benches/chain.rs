@@ -5,7 +5,7 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use fathom::background::{BackgroundMesh, BackgroundVariance, VisitProduct};
+use fathom::background::{BackgroundVariance, ExposureBackground, VisitProduct};
 use fathom::catalog::Table;
 use fathom::coadd::{CoaddConfig, MakeCoadd};
 use fathom::deblend::{Blend, BlendBand, DeblendConfig, DeblendParent};
@@ -54,7 +54,7 @@ fn exposure() -> Exposure {
 fn visit(e: &Exposure) -> VisitProduct {
     VisitProduct {
         id: e.meta.id.clone(),
-        background: BackgroundMesh::constant(e.bbox, 0.0),
+        background: ExposureBackground::constant(e.bbox, 0.0),
         background_variance: BackgroundVariance { model_adu2: Chebyshev2::constant(e.bbox, 100.0) },
         ap_corr: ApCorrMap::default(),
         stars: Table::new(),

@@ -1,7 +1,7 @@
 //! What the truth phase says of every true object: its noiseless pixels on the coadd, and what the data allow.
 
 use crate::launch;
-use fathom::background::{BackgroundMesh, VisitProduct};
+use fathom::background::{ExposureBackground, VisitProduct};
 use fathom::coadd::MakeCoadd;
 use fathom::format::{coadd::CoaddMosaic, coadd::Plane, exposure, truth, truth_pixels, visit};
 use fathom::geometry::{PixelPoint, SkyMapConfig, Tract};
@@ -88,7 +88,7 @@ fn check_sums(folder: &Path) -> Vec<(&'static str, f64)> {
                     *z = (light[[y, x]] / true_meta.photo_calib.at(at)) as f32;
                 }
                 e.variance.fill(1.0);
-                let background = BackgroundMesh::constant(e.bbox, 0.0);
+                let background = ExposureBackground::constant(e.bbox, 0.0);
                 (e, VisitProduct { background, ..v })
             })
             .collect();

@@ -3,7 +3,9 @@
 use crate::phase::TruthConfig;
 use anyhow::{Context, Result, anyhow, bail};
 use fathom::associate::{AssociateConfig, AssociatePeaks};
-use fathom::background::{CharacterizeVisit, VisitConfig};
+use fathom::background::{
+    CharacterizeVisit, DeepBackground, DeepBackgroundConfig, MatchBackground, MatchConfig, SolveBackground, SolveConfig, VisitConfig,
+};
 use fathom::coadd::{CoaddConfig, MakeCoadd};
 use fathom::deblend::{DeblendConfig, DeblendParent};
 use fathom::detect::{DetectConfig, DetectLayers};
@@ -43,6 +45,9 @@ pub struct Config {
     pub camera: CameraConfig,
     pub sky_map: SkyMapConfig,
     pub visit: VisitConfig,
+    pub r#match: MatchConfig,
+    pub solve: SolveConfig,
+    pub deep_background: DeepBackgroundConfig,
     pub coadd: CoaddConfig,
     pub detect: DetectConfig,
     pub associate: AssociateConfig,
@@ -142,6 +147,7 @@ impl Config {
             &mut self.sky.catalog.file,
             &mut self.sky.stamps,
             &mut self.sky.injected.near_file,
+            &mut self.r#match.template,
             &mut self.camera.cadence.pointings,
             &mut self.camera.psf.seeing_table,
         ] {
@@ -179,6 +185,9 @@ impl Config {
         self.sky.check()?;
         self.expose.injection.check()?;
         CharacterizeVisit::new(self.visit.clone())?;
+        MatchBackground::new(self.r#match.clone())?;
+        SolveBackground::new(self.solve.clone())?;
+        DeepBackground::new(self.deep_background.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
         DetectLayers::new(&self.detect, bands)?;
         AssociatePeaks::new(self.associate.clone())?;

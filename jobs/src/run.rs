@@ -4,7 +4,8 @@ use crate::config::{Config, ExposeMode};
 use crate::product_key;
 use anyhow::{Context, Result, anyhow, bail};
 use fathom::associate::Parent;
-use fathom::background::VisitProduct;
+use crate::phase::Task;
+use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
 use fathom::coadd::{CoaddPsf, CoaddPsfInput};
 use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
 use fathom::geometry::Tract;
@@ -55,6 +56,9 @@ pub struct Arm {
 /// Calibrations and visit products of one band of one arm, in id order.
 pub type BandInputs = Arc<Vec<(ExposureMeta, VisitProduct)>>;
 
+/// Those of all bands.
+type ArmInputs = Arc<BTreeMap<String, BandInputs>>;
+
 /// A run as every phase sees it.
 pub struct Run {
     pub config: Config,
@@ -64,7 +68,8 @@ pub struct Run {
     pub arms: Vec<Arm>,
     pub exposures: Vec<ExposureEntry>,
     pub layout: Option<Arc<Layout>>,
-    bands: Mutex<BTreeMap<usize, Arc<BTreeMap<String, BandInputs>>>>,
+    visits: Mutex<BTreeMap<usize, ArmInputs>>,
+    bands: Mutex<BTreeMap<usize, ArmInputs>>,
     psfs: Mutex<BTreeMap<(usize, String), Arc<CoaddPsf>>>,
     mosaics: Mutex<BTreeMap<usize, CoaddMosaic>>,
     parents: Mutex<BTreeMap<usize, Arc<Vec<Parent>>>>,
@@ -98,6 +103,7 @@ impl Run {
             arms,
             exposures,
             layout,
+            visits: Mutex::default(),
             bands: Mutex::default(),
             psfs: Mutex::default(),
             mosaics: Mutex::default(),
@@ -140,6 +146,16 @@ impl Run {
         PathBuf::from(&self.arms[arm].name).join(folder).join(format!("{piece}.h5"))
     }
 
+    /// A file of an arm.
+    pub fn arm_path(&self, arm: usize, name: &str) -> PathBuf {
+        PathBuf::from(&self.arms[arm].name).join(name)
+    }
+
+    /// Backgrounds matched across the tract.
+    pub fn background_path(&self, arm: usize) -> PathBuf {
+        self.arm_path(arm, "background.h5")
+    }
+
     /// The truth that the run draws or injects, or that came with the exposures, if any.
     pub fn has_truth(&self, arm: usize) -> bool {
         match self.config.expose.mode {
@@ -155,6 +171,13 @@ impl Run {
             [self.exposure_path(arm, &e.name), self.visit_path(arm, &e.name)].iter().any(|p| skip_marker(&self.path(p)).exists())
         };
         self.exposures.iter().filter(|e| !is_skipped(e)).collect()
+    }
+
+    /// Keys of an arm's tasks, one an exposure, without those of exposures that were skipped.
+    pub fn used_keys<'t>(&self, arm: usize, tasks: &'t [Task]) -> Vec<&'t str> {
+        let used: Vec<&str> = self.used_exposures(arm).iter().map(|e| e.name.as_str()).collect();
+        let is_used = |t: &&Task| t.arm == arm && used.contains(&self.exposures[t.index].name.as_str());
+        tasks.iter().filter(is_used).map(|t| t.key.as_str()).collect()
     }
 
     /// Exposures that were skipped, with the reason.
@@ -173,9 +196,36 @@ impl Run {
         skipped
     }
 
-    /// Calibrations and visit products of an arm, by band, every band in id order. Read once.
-    pub fn band_inputs(&self, arm: usize) -> Result<Arc<BTreeMap<String, BandInputs>>> {
+    /// Calibrations and visit products of an arm, by band, every band in id order, with the background that the configuration asks
+    /// for. Read once.
+    pub fn band_inputs(&self, arm: usize) -> Result<ArmInputs> {
+        let visits = self.visit_inputs(arm)?;
+        if self.config.r#match.background == BackgroundMethod::Visit {
+            return Ok(visits);
+        }
         let mut cache = self.bands.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&arm) {
+            return Ok(found.clone());
+        }
+        let path = self.path(self.background_path(arm));
+        let mut by_band = BTreeMap::new();
+        for (band, inputs) in visits.iter() {
+            let mut backgrounds = format::background::read(&path, band)?.exposures;
+            let mut matched = Vec::with_capacity(inputs.len());
+            for (meta, visit) in inputs.iter() {
+                let model = backgrounds.remove(&meta.id).ok_or_else(|| anyhow!("{}: no exposure {}", path.display(), meta.id))?;
+                matched.push((meta.clone(), VisitProduct { background: ExposureBackground::Matched(model), ..visit.clone() }));
+            }
+            by_band.insert(band.clone(), Arc::new(matched));
+        }
+        let found = Arc::new(by_band);
+        cache.insert(arm, found.clone());
+        Ok(found)
+    }
+
+    /// The same with each visit's own background.
+    pub fn visit_inputs(&self, arm: usize) -> Result<ArmInputs> {
+        let mut cache = self.visits.lock().map_err(|_| anyhow!("a thread died"))?;
         if let Some(found) = cache.get(&arm) {
             return Ok(found.clone());
         }

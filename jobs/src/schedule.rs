@@ -173,7 +173,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 impl Progress {
     fn new(is_shown: bool, phase: &'static str, total: usize, n_before: usize) -> Self {
         let bar = (is_shown && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {per_sec} {eta} left").expect("a fixed template");
+            let style = ProgressStyle::with_template("{prefix:>15} [{bar:30}] {pos}/{len} {per_sec} {eta} left").expect("a fixed template");
             ProgressBar::new(total as u64).with_style(style).with_prefix(phase)
         });
         Self { is_shown, phase, total, n_before, bar, start: Instant::now(), last: Instant::now() }
@@ -186,7 +186,7 @@ impl Progress {
             self.last = Instant::now();
             let rate = (done - self.n_before) as f64 / self.start.elapsed().as_secs_f64();
             let left = if rate > 0.0 { format!("{:.0} s left", (self.total - done) as f64 / rate) } else { "time left unknown".into() };
-            eprintln!("{:>10}  {done}/{} tasks, {rate:.2}/s, {left}", self.phase, self.total);
+            eprintln!("{:>15}  {done}/{} tasks, {rate:.2}/s, {left}", self.phase, self.total);
         }
     }
 
@@ -194,10 +194,11 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        if self.is_shown {
+        // A phase that the configuration does not ask for has no tasks.
+        if self.is_shown && self.total > 0 {
             let before = if self.n_before > 0 { format!(", {} taken over", self.n_before) } else { String::new() };
             let done = self.total - self.n_before;
-            eprintln!("{:>10}  {done}/{} tasks in {seconds:.1} s, {:.2}/s{before}", self.phase, self.total, done as f64 / seconds);
+            eprintln!("{:>15}  {done}/{} tasks in {seconds:.1} s, {:.2}/s{before}", self.phase, self.total, done as f64 / seconds);
         }
     }
 }

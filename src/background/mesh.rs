@@ -58,9 +58,9 @@ impl BackgroundMesh {
 
 /// Mean and scatter of the source-free pixels of one mesh cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct ClippedMean {
-    mean: f64,
-    sigma: f64,
+pub(super) struct ClippedMean {
+    pub mean: f64,
+    pub sigma: f64,
 }
 
 /// Fits the mesh to the pixels where `is_sky`; returns it with the mean pixel scatter \[counts\], or `None` if no cell has enough pixels.
@@ -116,7 +116,7 @@ pub fn fit_mesh(
 }
 
 /// Mean and standard deviation (corrected for the clipped tails) of values within ± `clip` σ, iterated from the median.
-fn clipped_mean(values: &mut [f64], clip: f64) -> Option<ClippedMean> {
+pub(super) fn clipped_mean(values: &mut [f64], clip: f64) -> Option<ClippedMean> {
     let (moments_0, moments_2) = truncated_moments(clip);
     let n = values.len();
     let (_, &mut median, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);

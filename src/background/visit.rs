@@ -3,7 +3,7 @@
 use super::mesh::fit_mesh;
 use super::source_mask::source_mask;
 use super::stars::{measure_stars, star_table};
-use super::{BackgroundMesh, BackgroundMeshConfig, BackgroundVariance};
+use super::{BackgroundMesh, BackgroundMeshConfig, BackgroundVariance, ExposureBackground};
 use crate::apcorr::fit_ap_corr;
 use crate::catalog::Table;
 use crate::geometry::PixelPoint;
@@ -76,7 +76,7 @@ pub struct VisitProduct {
     /// Exposure it belongs to.
     pub id: ExposureId,
     /// Background still in the exposure \[counts\].
-    pub background: BackgroundMesh,
+    pub background: ExposureBackground,
     /// Variance of source-free pixels \[ADU²\].
     pub background_variance: BackgroundVariance,
     /// Aperture corrections, measured or taken over.
@@ -151,17 +151,18 @@ impl CharacterizeVisit {
             Zip::from(&mut is_sky).and(&usable).and(&sources).for_each(|s, &ok, &source| *s = ok && !source);
             (mesh, sigma) = fit(&is_sky)?;
         }
-        let background = fixed.unwrap_or(mesh);
+        let mesh = fixed.unwrap_or(mesh);
         let background_variance = BackgroundVariance::fit(exposure.variance.view(), is_sky.view(), self.config.variance_order)
             .ok_or_else(|| no_pixels(is_sky.iter().filter(|s| **s).count()))?;
         let (stars, ap_corr) = if meta.ap_corr.by_algorithm.is_empty() {
-            let residual = subtract(&background);
+            let residual = subtract(&mesh);
             let stars = measure_stars(exposure, residual.view(), sigma, &self.config.ap_corr);
             let psf_flux = fit_ap_corr(&stars, bbox, &self.config.ap_corr);
             (stars, ApCorrMap { by_algorithm: [("psf_flux".to_owned(), psf_flux)].into() })
         } else {
             (Vec::new(), meta.ap_corr.clone())
         };
+        let background = ExposureBackground::Mesh(mesh);
         Ok(VisitProduct { id: meta.id.clone(), background, background_variance, ap_corr, stars: star_table(&stars), counts })
     }
 }

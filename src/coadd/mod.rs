@@ -10,8 +10,10 @@ mod kernel;
 mod likelihood;
 mod make_coadd;
 mod mapping;
+mod matched_warp;
 mod noise_statistics;
 mod prepared;
+mod psf_match;
 mod psf_sums;
 #[cfg(test)]
 mod tests;
@@ -20,4 +22,6 @@ mod warp;
 pub use band_coadd::{BandCoadd, CoaddInputRecord, NoiseCovariance};
 pub use coadd_psf::{CoaddPsf, CoaddPsfInput};
 pub use make_coadd::{CoaddConfig, CoaddError, CoaddSums, MakeCoadd};
+pub use matched_warp::{MatchedWarp, PsfMatcher};
 pub use noise_statistics::{NoiseStatistics, noise_statistics};
+pub use psf_match::{gaussian_psf, matching_kernel, target_fwhm_px};

@@ -1,7 +1,7 @@
 //! The coadd stage on drawn point sources: fluxes, variances, PSFs and noise against closed forms.
 
 use super::*;
-use crate::background::{BackgroundMesh, BackgroundVariance, VisitProduct};
+use crate::background::{BackgroundVariance, ExposureBackground, VisitProduct};
 use crate::catalog::Table;
 use crate::geometry::{Box2, Patch, PatchId, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
 use crate::image::psf::PsfModel;
@@ -47,7 +47,7 @@ fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Expo
 fn visit(e: &Exposure) -> VisitProduct {
     VisitProduct {
         id: e.meta.id.clone(),
-        background: BackgroundMesh::constant(e.bbox, 0.0),
+        background: ExposureBackground::constant(e.bbox, 0.0),
         background_variance: BackgroundVariance { model_adu2: Chebyshev2::constant(e.bbox, SIGMA_ADU * SIGMA_ADU) },
         ap_corr: ApCorrMap::default(),
         stars: Table::new(),

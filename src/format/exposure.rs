@@ -198,6 +198,18 @@ pub fn read(path: &Path, part: Option<&Box2>) -> Result<Exposure, FormatError> {
     let root = Node::open(path, Some(FORMAT))?;
     let meta = take_meta(&root)?;
     let bbox = part.map_or(meta.bbox(), |part| meta.bbox().intersect(part));
+    take_pixels(&root, meta, bbox)
+}
+
+/// The same for an exposure whose calibrations were read before: a PSF takes longer to read than a small part.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn read_pixels(path: &Path, meta: &ExposureMeta, part: &Box2) -> Result<Exposure, FormatError> {
+    take_pixels(&Node::open(path, Some(FORMAT))?, meta.clone(), meta.bbox().intersect(part))
+}
+
+fn take_pixels(root: &Node, meta: ExposureMeta, bbox: Box2) -> Result<Exposure, FormatError> {
     let (rows, columns) = (bbox.y0 as usize..bbox.y1() as usize, bbox.x0 as usize..bbox.x1() as usize);
     Ok(Exposure {
         image: root.read_part("image", rows.clone(), columns.clone())?,

@@ -1,6 +1,7 @@
 //! Files: the only module that names HDF5 and FITS. One file per product; each page here is its specification.
 
 pub mod any_table;
+pub mod background;
 pub mod blends;
 mod calibration;
 pub mod coadd;
@@ -13,6 +14,7 @@ pub mod galaxy_stamps;
 mod hdf5_io;
 pub mod import;
 pub mod layers;
+pub mod levels;
 pub mod parents;
 pub mod product;
 pub mod run;

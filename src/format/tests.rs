@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::associate::{Parent, PeakDecision, PeakRecord};
-use crate::background::{BackgroundMesh, BackgroundVariance, VisitProduct};
+use crate::background::{BackgroundMesh, BackgroundVariance, ExposureBackground, VisitProduct};
 use crate::catalog::{ColumnData, Table};
 use crate::coadd::{BandCoadd, CoaddInputRecord, NoiseCovariance};
 use crate::deblend::Deblended;
@@ -326,7 +326,10 @@ fn visits_come_back() {
     let path = folder.path().join("v.h5");
     let written = VisitProduct {
         id: ExposureId("v1".into()),
-        background: BackgroundMesh { bbox: Box2::new(0, 0, 300, 270), nodes_adu: arr2(&[[1.0, 2.0, 3.5], [-4.0, 5.0, 1e-9]]) },
+        background: ExposureBackground::Mesh(BackgroundMesh {
+            bbox: Box2::new(0, 0, 300, 270),
+            nodes_adu: arr2(&[[1.0, 2.0, 3.5], [-4.0, 5.0, 1e-9]]),
+        }),
         background_variance: BackgroundVariance { model_adu2: polynomial() },
         ap_corr: ap_corr(),
         stars: table_of_all_kinds(),

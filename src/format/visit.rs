@@ -17,7 +17,7 @@ use super::calibration::{put_ap_corr, put_box, put_chebyshev, take_ap_corr, take
 use super::hdf5_io::{About, Node, Storage};
 use super::product::{self, Header};
 use super::table;
-use crate::background::{BackgroundMesh, BackgroundVariance, VisitProduct};
+use crate::background::{BackgroundMesh, BackgroundVariance, ExposureBackground, VisitProduct};
 use crate::image::{ExposureId, PixelCounts};
 use std::path::Path;
 
@@ -31,6 +31,9 @@ pub fn write(path: &Path, key: &str, product: &VisitProduct) -> Result<(), Forma
     let header = Header { format: FORMAT.0, version: FORMAT.1, key: key.to_owned() };
     product::write(path, &header, |root| {
         let root = Node::new(path, root);
+        let ExposureBackground::Mesh(mesh) = &product.background else {
+            return Err(root.wrong("background", "one matched across the tract", "the visit's own mesh"));
+        };
         root.put_text("id", &product.id.0)?;
         let PixelCounts { n_pixels, n_masked, n_not_finite, n_bad_variance } = product.counts;
         for (name, n) in
@@ -39,9 +42,9 @@ pub fn write(path: &Path, key: &str, product: &VisitProduct) -> Result<(), Forma
             root.put(name, n)?;
         }
         let group = root.create("background")?;
-        put_box(&group, &product.background.bbox)?;
+        put_box(&group, &mesh.bbox)?;
         let about = About::new("nodes_adu", "adu", "background at the centres of the mesh cells [row, column]");
-        group.write(about, product.background.nodes_adu.view(), Storage::Plain)?;
+        group.write(about, mesh.nodes_adu.view(), Storage::Plain)?;
         put_chebyshev(&root.create("background_variance")?, &product.background_variance.model_adu2, "adu2")?;
         put_ap_corr(&root, &product.ap_corr)?;
         table::put(&root, "stars", &product.stars)
@@ -57,7 +60,7 @@ pub fn read(path: &Path) -> Result<VisitProduct, FormatError> {
     let group = root.child("background", "the background mesh")?;
     Ok(VisitProduct {
         id: ExposureId(root.text("id")?),
-        background: BackgroundMesh { bbox: take_box(&group)?, nodes_adu: group.read("nodes_adu")? },
+        background: ExposureBackground::Mesh(BackgroundMesh { bbox: take_box(&group)?, nodes_adu: group.read("nodes_adu")? }),
         background_variance: BackgroundVariance { model_adu2: take_chebyshev(&root.child("background_variance", "a polynomial")?)? },
         ap_corr: take_ap_corr(&root)?,
         stars: table::take(&root, "stars", None)?,

@@ -18,16 +18,16 @@ pub fn open(folder: &Path) -> Result<Run> {
 /// Prints one line a phase.
 pub fn status(folder: &Path) -> Result<()> {
     let run = open(folder)?;
-    println!("{:>10}  {:>6} {:>6} {:>6}", "phase", "done", "failed", "left");
+    println!("{:>15}  {:>6} {:>6} {:>6}", "phase", "done", "failed", "left");
     for phase in PHASES {
         match phase.tasks(&run) {
             Ok(tasks) => {
                 let done = tasks.iter().filter(|t| t.is_done(folder, true)).count();
                 let failed = failures(folder, phase.name()).len();
-                println!("{:>10}  {done:>6} {failed:>6} {:>6}", phase.name(), tasks.len() - done);
+                println!("{:>15}  {done:>6} {failed:>6} {:>6}", phase.name(), tasks.len() - done);
             }
             // What a phase has to do may only be known when earlier ones are done.
-            Err(_) => println!("{:>10}  {:>6} {:>6} {:>6}", phase.name(), "-", failures(folder, phase.name()).len(), "?"),
+            Err(_) => println!("{:>15}  {:>6} {:>6} {:>6}", phase.name(), "-", failures(folder, phase.name()).len(), "?"),
         }
     }
     for (name, why) in run.skipped() {

@@ -1,6 +1,6 @@
 //! coadd: the coadds of all bands of a patch.
 
-use super::{Phase, Task, visit::Visit};
+use super::{Phase, Task, deep_background::DeepBackgroundPhase, visit::Visit};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
@@ -24,18 +24,17 @@ impl Phase for Coadd {
     }
 
     fn about(&self) -> &'static str {
-        "Stacks the exposures of every band on a patch: direct coadd, likelihood maps, PSF inputs, noise covariance.\n\nReads: <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5.\nWrites: <arm>/coadd/<patch>.h5."
+        "Stacks the exposures of every band on a patch: direct coadd, likelihood maps, PSF inputs, noise covariance.\n\nReads: <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/background.h5 if backgrounds are matched.\nWrites: <arm>/coadd/<patch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let config = product_key::section(&run.config.coadd);
         let cells = format!("{:?} {} {:?}", run.tract.bbox(), run.config.sky_map.cell_px, run.tract.wcs().cards());
-        let visits = Visit.tasks(run)?;
+        let (visits, backgrounds) = (Visit.tasks(run)?, DeepBackgroundPhase.tasks(run)?);
         let mut tasks = Vec::new();
         for (arm, a) in run.arms.iter().enumerate() {
-            let used: Vec<&str> = run.used_exposures(arm).iter().map(|e| e.name.as_str()).collect();
-            let is_used = |t: &&Task| t.arm == arm && used.contains(&run.exposures[t.index].name.as_str());
-            let inputs: Vec<&str> = visits.iter().filter(is_used).map(|t| t.key.as_str()).collect();
+            let mut inputs = run.used_keys(arm, &visits);
+            inputs.extend(backgrounds.iter().filter(|t| t.arm == arm).map(|t| t.key.as_str()));
             for (index, patch) in run.tract.patches().into_iter().enumerate() {
                 let bbox = format!("{:?}", patch.bbox);
                 let parts = [config.as_str(), &cells, &bbox].into_iter().chain(inputs.iter().copied());

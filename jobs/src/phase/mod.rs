@@ -3,11 +3,14 @@
 mod associate;
 mod batch;
 mod coadd;
+mod deep_background;
 mod deblend;
 mod detect;
 mod expose;
+mod r#match;
 mod measure;
 mod sky;
+mod solve;
 mod truth;
 mod validate;
 mod visit;
@@ -67,10 +70,13 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 10] = [
+pub const PHASES: [&dyn Phase; 13] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
+    &r#match::Match,
+    &solve::Solve,
+    &deep_background::DeepBackgroundPhase,
     &coadd::Coadd,
     &detect::Detect,
     &associate::Associate,

@@ -3,7 +3,7 @@
 use super::light::exposure_of_light;
 use crate::run::Run;
 use anyhow::Result;
-use fathom::background::{BackgroundMesh, VisitProduct};
+use fathom::background::{ExposureBackground, VisitProduct};
 use fathom::catalog::Table;
 use fathom::coadd::MakeCoadd;
 use fathom::format::truth_pixels::TruthPixels;
@@ -62,7 +62,7 @@ fn alone_of(run: &Run, arm: usize, truth: &Table) -> Result<Vec<TruthPixels>> {
     for (b, (band, stamps)) in bands.iter().zip(&stamps_by_band).enumerate() {
         let all: Vec<(&ExposureMeta, VisitProduct)> = inputs[band]
             .iter()
-            .map(|(m, v)| (m, VisitProduct { background: BackgroundMesh::constant(m.bbox(), 0.0), ..v.clone() }))
+            .map(|(m, v)| (m, VisitProduct { background: ExposureBackground::constant(m.bbox(), 0.0), ..v.clone() }))
             .collect();
         let masks = masks_under(run, arm, &stage, &all, objects.iter().map(|o| o.bbox))?;
         let list: Vec<_> = all.iter().map(|(m, v)| (*m, v)).collect();

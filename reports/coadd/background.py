@@ -1,0 +1,348 @@
+"""Backgrounds of a simulated run against what the simulation put in: a table, and a picture of the coadd's error.
+
+    python3 background.py OUT.txt OUT.png NAME=RUN ...
+
+Every run has the same exposures. For each: differences between exposures and the coadd's final background, recovered less true, on superpixels
+of 64 tract pixels; steps on the coadd at the edges of amplifiers, detectors, visits and patches; the flux of the cluster's halo; and, where the
+backgrounds are matched, the solved steps of the amplifiers in units of their errors, from a dense solution of the same equations by numpy.
+"""
+import sys
+import tomllib
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+STEP = 8  # tract pixels between sample points
+SUPERPIXEL = 64
+
+
+def tan_to_sky(wcs, x, y):
+    """Pixels (0-based) to unit vectors, for a TAN header."""
+    u, v = x - (wcs["CRPIX1"] - 1), y - (wcs["CRPIX2"] - 1)
+    xi, eta = np.radians(wcs["CD1_1"] * u + wcs["CD1_2"] * v), np.radians(wcs["CD2_1"] * u + wcs["CD2_2"] * v)
+    a, d = np.radians(wcs["CRVAL1"]), np.radians(wcs["CRVAL2"])
+    east = np.array([-np.sin(a), np.cos(a), 0])
+    north = np.array([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)])
+    pole = np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
+    p = pole + xi[..., None] * east + eta[..., None] * north
+    return p / np.linalg.norm(p, axis=-1, keepdims=True)
+
+
+def tan_to_pixel(wcs, p):
+    a, d = np.radians(wcs["CRVAL1"]), np.radians(wcs["CRVAL2"])
+    east = np.array([-np.sin(a), np.cos(a), 0])
+    north = np.array([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)])
+    pole = np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
+    w = np.degrees(np.stack([p @ east, p @ north]) / (p @ pole))
+    cd = np.array([[wcs["CD1_1"], wcs["CD1_2"]], [wcs["CD2_1"], wcs["CD2_2"]]])
+    u = np.tensordot(np.linalg.inv(cd), w, axes=1)
+    return u[0] + wcs["CRPIX1"] - 1, u[1] + wcs["CRPIX2"] - 1
+
+
+def chebyshev(group, x, y):
+    x0, y0, width, height = group.attrs["bbox"]
+    c = group["coefficients_yx"][()]
+    u, v = 2 * (x - x0) / (width - 1) - 1, 2 * (y - y0) / (height - 1) - 1
+    return np.einsum("...i,...j,ji->...", chebvander(u, c.shape[1] - 1), chebvander(v, c.shape[0] - 1), c)
+
+
+def steps(rows, x, y):
+    out = np.zeros_like(x)
+    for x0, y0, width, height, step in rows:
+        out += step * ((np.round(x) >= x0) & (np.round(x) < x0 + width) & (np.round(y) >= y0) & (np.round(y) < y0 + height))
+    return out
+
+
+def true_background(group, x, y):
+    light = chebyshev(group, x, y)
+    for gx, gy, sigma, flatness, height in group["glows"][()]:
+        light += height * np.exp(-((((x - gx) ** 2 + (y - gy) ** 2) / (2 * sigma**2)) ** flatness))
+    if "relative" in group:
+        light /= chebyshev(group["relative"], x, y)
+    return light + steps(group["steps"][()], x, y)
+
+
+def mesh_background(group, x, y):
+    """Natural bicubic spline through the nodes, linear beyond them."""
+    x0, y0, width, height = group.attrs["bbox"]
+    nodes = group["nodes_adu"][()]
+
+    def basis(v, n, start, size):
+        t = (v - start + 0.5) * n / size - 0.5
+        if n == 1:
+            return np.ones(v.shape + (1,))
+        spline = CubicSpline(np.arange(n), np.eye(n), bc_type="natural")
+        inside = np.clip(t, 0, n - 1)
+        return spline(inside) + spline(inside, 1) * (t - inside)[..., None]
+
+    return np.einsum("...j,...i,ji->...", basis(y, nodes.shape[0], y0, height), basis(x, nodes.shape[1], x0, width), nodes)
+
+
+class Exposure:
+    def __init__(self, run, name, background):
+        with h5py.File(run / "main/exposures" / f"{name}.h5") as f, h5py.File(run / "main/visit" / f"{name}.h5") as v:
+            self.name, self.wcs, self.shape = name, dict(f["wcs"].attrs), f["image"].shape
+            self.scale = f["photo_calib"].attrs["mean_njy_per_adu"]
+            self.x, self.y = tan_to_pixel(self.wcs, SKY)
+            margin = 3  # what the kernel reaches
+            ny, nx = self.shape
+            self.inside = (self.x > margin) & (self.y > margin) & (self.x < nx - 1 - margin) & (self.y < ny - 1 - margin)
+            area = TRACT_AREA / abs(self.wcs["CD1_1"] * self.wcs["CD2_2"] - self.wcs["CD1_2"] * self.wcs["CD2_1"])
+            self.njy = self.scale * area
+            truth = true_background(f["background_true"], self.x, self.y)
+            if background is None:
+                found = mesh_background(v["background"], self.x, self.y)
+            else:
+                group = background[f"r/exposures/{name}"]
+                found = chebyshev(group, self.x, self.y) + steps(group["steps"][()], self.x, self.y)
+            self.sigma = np.sqrt(chebyshev(v["background_variance"], np.array(nx / 2), np.array(ny / 2))) * self.njy
+            self.error = np.where(self.inside, (found - truth) * self.njy, np.nan)
+            self.true_steps = f["background_true/steps"][()]
+
+
+def blocks(plane):
+    """Mean over superpixels of sample points; NaN where fewer than half are there."""
+    k = SUPERPIXEL // STEP
+    p = plane.reshape(plane.shape[0] // k, k, plane.shape[1] // k, k)
+    n = np.isfinite(p).sum((1, 3))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(n * 2 >= k * k, np.nansum(p, (1, 3)) / n, np.nan)
+
+
+def differences(exposures):
+    """Rms over superpixels and pairs of the difference's error, in sigma of one exposure's pixel."""
+    means = [blocks(e.error) / 1 for e in exposures]
+    sums, n = 0.0, 0
+    for i, a in enumerate(exposures):
+        for j in range(i):
+            d = (means[i] - means[j]) / np.sqrt(0.5 * (a.sigma**2 + exposures[j].sigma ** 2))
+            good = np.isfinite(d)
+            sums, n = sums + np.sum(d[good] ** 2), n + good.sum()
+    return np.sqrt(sums / n), n
+
+
+def coadd_planes(run, names):
+    out = {}
+    for path in sorted((run / "main/coadd").glob("*.h5")):
+        with h5py.File(path) as f:
+            x0, y0, width, height = f["r"].attrs["bbox"]
+            for name in names:
+                plane = f["r"][name][()]
+                full = out.setdefault(name, np.zeros(plane.shape[:-2] + SHAPE, plane.dtype))
+                full[..., y0 : y0 + height, x0 : x0 + width] = plane
+            weights = f["r/input_exposures/weight"][()]
+            ids = [i.decode() for i in f["r/input_exposures/id"][()]]
+    return out, dict(zip(ids, weights)), ids
+
+
+def solved_steps(run, exposures):
+    """(solved - true) / error of every amplifier's step, from dense normal equations of the stored levels."""
+    rows = {}
+    for path in sorted((run / "main/match").glob("*.h5")):
+        with h5py.File(path) as f:
+            for name in f["r/levels"]:
+                rows.setdefault(name, []).append(f["r/levels"][name][()])
+    t = {name: np.concatenate(v) for name, v in rows.items()}
+    with h5py.File(run / "main/solve.h5") as f:
+        found, reference = f["r/coefficients"][()], f["r/exposures/is_reference"][()].astype(bool)
+        ids, (nx, ny), order = [i.decode() for i in f["r/exposures/id"][()]], f["r"].attrs["amplifiers"], f["r"].attrs["order"]
+        scatter = f["r"].attrs["residual_scatter"]
+    by_id = {e.name: e for e in exposures}
+    shape = exposures[0].shape
+    u, v = 2 * t["x"] / (shape[1] - 1) - 1, 2 * t["y"] / (shape[0] - 1) - 1
+    tx, ty = chebvander(u, order), chebvander(v, order)
+    terms = [tx[:, i] * ty[:, j] for j in range(order + 1) for i in range(order + 1 - j)]
+    n_smooth = len(terms)
+    terms += [(t["amplifier"] == k).astype(float) for k in range(1, nx * ny)]
+    terms = np.array(terms).T * t["njy_per_adu"][:, None]
+    n_terms = terms.shape[1]
+    n = len(ids) * n_terms
+    normal, rhs = np.zeros((n, n)), np.zeros(n)
+    w = t["level_err"] ** -2.0
+    cell = t["row"].astype(np.int64) * 10**8 + t["column"] * 10**4 + t["set"]
+    order_of = np.argsort(cell, kind="stable")
+    for part in np.split(order_of, np.flatnonzero(np.diff(cell[order_of])) + 1):
+        if len(part) < 2:
+            continue
+        b = np.zeros((len(part), n))
+        for row, s in zip(b, part):
+            row[t["exposure"][s] * n_terms : (t["exposure"][s] + 1) * n_terms] = terms[s]
+        a = np.diag(w[part]) - np.outer(w[part], w[part]) / w[part].sum()
+        normal += b.T @ a @ b
+        rhs += b.T @ a @ t["level"][part]
+    sigma = np.array([by_id[i].sigma / by_id[i].njy for i in ids])
+    prior = np.concatenate([np.r_[np.full(n_smooth, (100 * s) ** -2), np.full(n_terms - n_smooth, s**-2)] for s in sigma])
+    normal += np.diag(prior)
+    free = ~np.concatenate([np.r_[np.full(n_smooth, r), np.zeros(n_terms - n_smooth, bool)] for r in reference])
+    inverse = np.linalg.inv(normal[np.ix_(free, free)])
+    dense = np.zeros(n)
+    dense[free] = inverse @ rhs[free]
+    errors = np.zeros(n)
+    errors[free] = np.sqrt(np.diag(inverse))
+    pulls = []
+    for i, name in enumerate(ids):
+        truth = by_id[name].true_steps[-nx * ny :, 4]  # amplifiers come after the detector
+        for k in range(1, nx * ny):
+            at = i * n_terms + n_smooth + k - 1
+            pulls.append((found[i, n_smooth + k - 1] - (truth[k] - truth[0])) / errors[at])
+    return np.array(pulls), np.abs(dense.reshape(found.shape) - found).max(), scatter
+
+
+def edges(exposures, patches):
+    """Segments (x, y) -> (x, y) on the tract, by kind."""
+    ny, nx = SHAPE
+    out = {"patch": [], "amplifier": [], "detector": [], "visit": []}
+    for k in range(1, patches):
+        for j in range(patches):
+            out["patch"].append(((nx * k / patches - 0.5, ny * j / patches), (nx * k / patches - 0.5, ny * (j + 1) / patches)))
+            out["patch"].append(((nx * j / patches, ny * k / patches - 0.5), (nx * (j + 1) / patches, ny * k / patches - 0.5)))
+    for e in exposures:
+        sy, sx = e.shape
+        detector = int(e.name.rsplit("_d", 1)[1])
+        column, row = detector % 2, detector // 2
+        lines = {"amplifier": [((sx / 2 - 0.5, 0), (sx / 2 - 0.5, sy)), ((0, sy / 2 - 0.5), (sx, sy / 2 - 0.5))]}
+        sides = {(0, "x"): ((2.5, 0), (2.5, sy)), (1, "x"): ((sx - 3.5, 0), (sx - 3.5, sy)), (0, "y"): ((0, 2.5), (sx, 2.5)), (1, "y"): ((0, sy - 3.5), (sx, sy - 3.5))}
+        for (side, axis), line in sides.items():
+            is_outer = side == (column if axis == "x" else row)
+            lines.setdefault("visit" if is_outer else "detector", []).append(line)
+        for kind, group in lines.items():
+            for line in group:
+                ends = [tan_to_pixel(TRACT, tan_to_sky(e.wcs, np.array([float(p[0])]), np.array([float(p[1])]))) for p in line]
+                out[kind].append(tuple((float(x[0]), float(y[0])) for x, y in ends))
+    return out
+
+
+def strip_step(image, good, line, shift):
+    """Mean on one side of a line less that on the other, 2 to 34 pixels from it, and 1/n + 1/n; None if too little is left."""
+    (xa, ya), (xb, yb) = line
+    length = np.hypot(xb - xa, yb - ya)
+    along, across = np.array([(xb - xa) / length, (yb - ya) / length]), np.array([-(yb - ya) / length, (xb - xa) / length])
+    s, d = np.meshgrid(np.arange(0, length), np.r_[np.arange(-34, -2), np.arange(3, 35)])
+    x = np.round(xa + along[0] * s + across[0] * (d + shift)).astype(int)
+    y = np.round(ya + along[1] * s + across[1] * (d + shift)).astype(int)
+    ok = (x >= 0) & (y >= 0) & (x < SHAPE[1]) & (y < SHAPE[0])
+    ok[ok] = good[y[ok], x[ok]]
+    left, right = ok & (d < 0), ok & (d > 0)
+    if min(left.sum(), right.sum()) < 2000:
+        return None
+    z = np.where(ok, image[np.clip(y, 0, SHAPE[0] - 1), np.clip(x, 0, SHAPE[1] - 1)], 0.0)
+    return z[right].mean() - z[left].mean(), 1 / left.sum() + 1 / right.sum()
+
+
+def coadd_steps(image, good, lines, rng):
+    """Steps over their errors; the unit of the error is the scatter of the same lines shifted away by 45 to 110 pixels."""
+    control = []
+    for group in lines.values():
+        for line in group:
+            for _ in range(4):
+                found = strip_step(image, good, line, rng.choice([-1, 1]) * rng.uniform(45, 110))
+                if found:
+                    control.append(found[0] / np.sqrt(found[1]))
+    unit = 1.4826 * np.median(np.abs(control))
+    out = {}
+    for kind, group in lines.items():
+        found = [strip_step(image, good, line, 0.0) for line in group]
+        out[kind] = np.array([f[0] / np.sqrt(f[1]) / unit for f in found if f])
+    return out
+
+
+def halo(run, error):
+    """Error of the flux between 1 and 2.5 half-light radii of the light between the galaxies, over its true flux there."""
+    with h5py.File(run / "main/truth.h5") as f:
+        t = f["truth"]
+        i = [r.decode() for r in t["regime"][()]].index("icl")
+        flux, radius, q, pa, n = (t[c][i] for c in ("r_flux", "half_light_radius", "axis_ratio", "position_angle", "sersic_n"))
+    scale = np.sqrt(TRACT_AREA) * 3600
+    x, y = np.meshgrid(np.arange(SHAPE[1]), np.arange(SHAPE[0]))
+    x, y = -(x - (SHAPE[1] - 1) / 2) * scale, (y - (SHAPE[0] - 1) / 2) * scale  # east, north
+    s, c = np.sin(np.radians(pa)), np.cos(np.radians(pa))
+    r = np.hypot(x * s + y * c, (x * c - y * s) / q) / radius
+    b = 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n * n)
+    profile = np.exp(-b * r ** (1 / n))
+    ring = (r > 1) & (r < 2.5)
+    true_flux = flux * profile[ring].sum() / profile.sum()
+    points = (np.arange(SHAPE[0] // STEP) * STEP + STEP // 2)
+    at = ring[np.ix_(points, points)]
+    return -np.nansum(error[at]) * STEP**2 / true_flux, true_flux / ring.sum()
+
+
+def main():
+    global SHAPE, TRACT, TRACT_AREA, SKY
+    text, picture, runs = sys.argv[1], sys.argv[2], [a.split("=", 1) for a in sys.argv[3:]]
+    lines_out, maps = [], []
+    for label, folder in runs:
+        run = Path(folder)
+        config = tomllib.loads((run / "config.toml").read_text())
+        m = config["sky_map"]
+        SHAPE = (m["tract_cells"][1] * m["cell_px"], m["tract_cells"][0] * m["cell_px"])
+        s = m["pixel_scale_arcsec"] / 3600
+        TRACT_AREA = s * s
+        TRACT = {"CRVAL1": m["ra_deg"], "CRVAL2": m["dec_deg"], "CRPIX1": (SHAPE[1] + 1) / 2, "CRPIX2": (SHAPE[0] + 1) / 2}
+        TRACT |= {"CD1_1": -s, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": s}
+        points = [np.arange(n // STEP) * STEP + STEP // 2 for n in SHAPE]
+        gy, gx = np.meshgrid(*points, indexing="ij")
+        SKY = tan_to_sky(TRACT, gx.astype(float), gy.astype(float))
+        matched = config["match"]["background"] == "matched"
+        background = h5py.File(run / "main/background.h5") if matched else None
+        names = sorted(p.stem for p in (run / "main/exposures").glob("*.h5"))
+        exposures = [Exposure(run, name, background) for name in names]
+        rms, n = differences(exposures)
+        planes, weights, ids = coadd_planes(run, ["image", "variance", "inputs", "mask"])
+        sums, all_weights = np.zeros(gx.shape), np.zeros(gx.shape)
+        by_id = {e.name: e for e in exposures}
+        for i, name in enumerate(ids):
+            has = (planes["inputs"][i // 64][np.ix_(*points)] >> np.uint64(i % 64)) & np.uint64(1)
+            has = (has > 0) & np.isfinite(by_id[name].error)
+            sums += np.where(has, weights[name] * by_id[name].error, 0.0)
+            all_weights += np.where(has, weights[name], 0.0)
+        error = np.where(all_weights > 0, sums / np.where(all_weights > 0, all_weights, 1), np.nan)
+        final = blocks(error)
+        good = np.isfinite(planes["image"])
+        sigma = np.sqrt(np.median(planes["variance"][good]))
+        constant = np.nanmean(final)
+        off = np.nanstd(final)
+        lines_out += [f"## {label}", ""]
+        lines_out.append(f"differences between exposures: {100 * rms:.2f} % of one exposure's pixel noise (rms over {n} superpixels of pairs)")
+        lines_out.append(f"final background of the coadd: {100 * off / sigma:.2f} % of the coadd's pixel noise ({sigma:.3f} nJy) after a constant of {100 * constant / sigma:+.2f} %")
+        error_of_halo, brightness = halo(run, error)
+        lines_out.append(f"halo between 1 and 2.5 half-light radii ({brightness / sigma:.2f} sigma a pixel): {100 * error_of_halo:+.2f} % of its flux")
+        image = np.nan_to_num(planes["image"])
+        bright = gaussian_filter(image, 2) > 3 * sigma / np.sqrt(4 * np.pi * 4) * 1.0
+        bright |= gaussian_filter(image, 10) > 3 * sigma / np.sqrt(4 * np.pi * 100)
+        good &= ~binary_dilation(bright, iterations=6)
+        pulls = coadd_steps(image, good, edges(exposures, m["patches"][0]), np.random.default_rng(1))
+        for kind, p in pulls.items():
+            lines_out.append(f"steps on the coadd at {kind} edges: scatter {p.std():.2f} +- {1 / np.sqrt(2 * len(p)):.2f} errors, largest {np.abs(p).max():.2f}, n = {len(p)}")
+        if matched and config["solve"]["pairs"] == "all":
+            p, apart, scatter = solved_steps(run, exposures)
+            lines_out.append(f"solved steps of amplifiers: scatter {p.std():.2f} +- {1 / np.sqrt(2 * len(p)):.2f} errors, mean {p.mean():+.2f}, largest {np.abs(p).max():.2f}, n = {len(p)}")
+            lines_out.append(f"dense solution by numpy: coefficients differ by at most {apart:.1e} adu; residuals scatter by {scatter:.2f} of their errors")
+        lines_out.append("")
+        maps.append((label, (final - constant) / sigma))
+    Path(text).write_text("\n".join(lines_out))
+    print("\n".join(lines_out))
+    draw(picture, maps)
+
+
+def draw(path, maps):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(maps), figsize=(4.4 * len(maps), 4.2), constrained_layout=True)
+    for axis, (label, values) in zip(np.atleast_1d(axes), maps):
+        shown = axis.imshow(100 * values, origin="lower", vmin=-10, vmax=10, cmap="RdBu_r", extent=(0, SHAPE[1], 0, SHAPE[0]))
+        axis.set_title(label)
+        axis.set_xlabel("tract column [pixel]")
+    np.atleast_1d(axes)[0].set_ylabel("tract row [pixel]")
+    figure.colorbar(shown, ax=axes, label="recovered less true background of the coadd\n[% of its pixel noise]", shrink=0.85)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

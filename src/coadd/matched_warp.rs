@@ -1,0 +1,176 @@
+//! A PSF-matched warp: one exposure on a box of tract pixels, with the PSF of the target.
+
+use super::fft2::{RealFft2, fast_length};
+use super::kernel::Lanczos;
+use super::mapping::{Mapping, area_ratio, image_of, jacobian_at};
+use super::prepared::Prepared;
+use super::psf_match::{MaskedConvolution, gaussian_psf, matching_kernel};
+use super::warp::{WarpOutcome, warp_pixel};
+use super::{CoaddPsf, CoaddPsfInput};
+use crate::background::VisitProduct;
+use crate::geometry::{Box2, PixelPoint, Wcs};
+use crate::image::{Exposure, ExposureMeta};
+use ndarray::{Array2, ArrayView2, Zip};
+
+/// Least share of the matching kernel's sum on good pixels: a lone bad column passes, a bad region does not.
+const MIN_MATCHED_WEIGHT: f64 = 0.7;
+
+/// Largest half-width of a matching kernel \[tract pixel\].
+const MAX_HALF_WIDTH_PX: usize = 48;
+
+/// One exposure on tract pixels.
+#[derive(Debug, Clone)]
+pub struct MatchedWarp {
+    /// Flux per tract pixel \[nJy\], as warped; NaN where there is none. On the box that was asked
+    /// for, grown by [`PsfMatcher::margin_px`].
+    pub warp_njy: Array2<f32>,
+    /// The same with the target's PSF, on the box itself.
+    pub matched_njy: Array2<f32>,
+    /// Columns of the exposure under the pixels of `warp_njy`.
+    pub x_px: Array2<f32>,
+    /// Rows.
+    pub y_px: Array2<f32>,
+    /// Exposure pixels per tract pixel, at the middle of the box.
+    pub area_ratio: f64,
+}
+
+impl MatchedWarp {
+    /// What is left on the box itself, when the margin has done its service: all planes on `bbox`, those on `region` cut to it.
+    #[must_use]
+    pub fn without_margin(self, region: &Box2, bbox: &Box2) -> Self {
+        let cut = |plane: &Array2<f32>| plane.slice(region.slice_of(bbox)).to_owned();
+        Self { warp_njy: cut(&self.warp_njy), x_px: cut(&self.x_px), y_px: cut(&self.y_px), ..self }
+    }
+
+    /// All planes, on `bbox`, cut to a part of it.
+    #[must_use]
+    pub fn part(&self, bbox: &Box2, part: &Box2) -> Self {
+        let cut = |plane: &Array2<f32>| plane.slice(bbox.slice_of(part)).to_owned();
+        Self {
+            warp_njy: cut(&self.warp_njy),
+            matched_njy: cut(&self.matched_njy),
+            x_px: cut(&self.x_px),
+            y_px: cut(&self.y_px),
+            area_ratio: self.area_ratio,
+        }
+    }
+}
+
+/// The middle of a box.
+fn middle(bbox: &Box2) -> PixelPoint {
+    PixelPoint::new(f64::from(bbox.x0) + f64::from(bbox.width - 1) / 2.0, f64::from(bbox.y0) + f64::from(bbox.height - 1) / 2.0)
+}
+
+/// Makes PSF-matched warps on boxes of one size.
+#[derive(Clone)]
+pub struct PsfMatcher {
+    tract_wcs: Wcs,
+    kernel: Lanczos,
+    lanczos_order: usize,
+    min_kernel_weight: f64,
+    target: Array2<f64>,
+    half_width_px: usize,
+    fft: RealFft2,
+}
+
+impl PsfMatcher {
+    /// For boxes of at most `side_px` pixels a side and a Gaussian target of `target_fwhm_px`.
+    #[must_use]
+    pub fn new(tract_wcs: &Wcs, lanczos_order: usize, min_kernel_weight: f64, target_fwhm_px: f64, side_px: usize) -> Self {
+        let half_width_px = ((4.0 * target_fwhm_px).ceil() as usize).min(MAX_HALF_WIDTH_PX);
+        Self {
+            tract_wcs: tract_wcs.clone(),
+            kernel: Lanczos::new(lanczos_order),
+            lanczos_order,
+            min_kernel_weight,
+            target: gaussian_psf(target_fwhm_px, half_width_px),
+            half_width_px,
+            fft: RealFft2::new(fast_length(side_px + 2 * half_width_px)),
+        }
+    }
+
+    /// Pixels around a box that its matched warp depends on.
+    #[must_use]
+    pub fn margin_px(&self) -> i32 {
+        self.half_width_px as i32
+    }
+
+    /// Pixels of the exposure that the matched warp on `bbox` takes; empty if they do not meet.
+    #[must_use]
+    pub fn needed(&self, bbox: &Box2, meta: &ExposureMeta) -> Box2 {
+        let region = bbox.grown(self.margin_px());
+        image_of(&self.tract_wcs, &meta.wcs, &region).grown(self.lanczos_order as i32 + 1).intersect(&meta.bbox())
+    }
+
+    /// Warps `exposure` (at least the pixels of [`Self::needed`], sanitised), less the background of `visit`, onto `bbox`, and matches
+    /// it; the kernel is that of the middle of the box. `None` where no pixel of the box is left.
+    #[must_use]
+    pub fn run(&self, exposure: &Exposure, visit: &VisitProduct, bbox: &Box2) -> Option<MatchedWarp> {
+        let region = bbox.grown(self.margin_px());
+        let meta = &exposure.meta;
+        let mapping = Mapping::new(&self.tract_wcs, &meta.wcs, region);
+        let warp_njy = self.warp(exposure, &Prepared::new(exposure, visit), &mapping);
+        if warp_njy.iter().all(|z| z.is_nan()) {
+            return None;
+        }
+        let middle = middle(bbox);
+        let matched_njy = self.match_psf(&warp_njy, self.warped_psf(meta, middle).view(), bbox)?;
+        let narrow = |plane: &Array2<f64>| plane.mapv(|v| v as f32);
+        let area_ratio = area_ratio(&jacobian_at(&self.tract_wcs, &meta.wcs, middle));
+        Some(MatchedWarp { matched_njy, x_px: narrow(&mapping.x), y_px: narrow(&mapping.y), area_ratio, warp_njy })
+    }
+
+    /// The same for an image that is on the tract's pixels already: `image_njy` on `bbox` grown by [`Self::margin_px`], NaN where bad;
+    /// `psf` at the middle of the box.
+    #[must_use]
+    pub fn run_on_tract(&self, image_njy: Array2<f32>, psf: ArrayView2<f64>, bbox: &Box2) -> Option<MatchedWarp> {
+        let region = bbox.grown(self.margin_px());
+        let matched_njy = self.match_psf(&image_njy, psf, bbox)?;
+        let x_px = Array2::from_shape_fn(region.shape(), |(_, i)| (region.x0 + i as i32) as f32);
+        let y_px = Array2::from_shape_fn(region.shape(), |(j, _)| (region.y0 + j as i32) as f32);
+        Some(MatchedWarp { matched_njy, x_px, y_px, area_ratio: 1.0, warp_njy: image_njy })
+    }
+
+    /// An image on the grown box, convolved to the target, on the box itself; `None` without a good pixel.
+    fn match_psf(&self, image_njy: &Array2<f32>, psf: ArrayView2<f64>, bbox: &Box2) -> Option<Array2<f32>> {
+        let kernel = matching_kernel(psf, self.target.view(), self.half_width_px);
+        let matched = MaskedConvolution::new(&self.fft, kernel.view(), MIN_MATCHED_WEIGHT).run(image_njy.view());
+        let inner = matched.slice(bbox.grown(self.margin_px()).slice_of(bbox));
+        inner.iter().any(|z| !z.is_nan()).then(|| inner.to_owned())
+    }
+
+    fn warp(&self, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping) -> Array2<f32> {
+        let (ny, nx) = exposure.meta.shape;
+        let mut out = Array2::from_elem(mapping.x.dim(), f32::NAN);
+        for (j, mut row) in out.rows_mut().into_iter().enumerate() {
+            Zip::from(&mut row).and(&ndarray::Array1::from_iter(mapping.row(j))).for_each(|z, &(x, y, area)| {
+                // NaN fails the comparison.
+                let is_near = x > -1.0 && y > -1.0 && x < nx as f64 && y < ny as f64;
+                if is_near && let WarpOutcome::Value(w) = warp_pixel(prepared, &self.kernel, (ny, nx), x, y, self.min_kernel_weight) {
+                    *z = (area * w.flux_njy) as f32;
+                }
+            });
+        }
+        out
+    }
+
+    /// The exposure's PSF on the tract's pixels, warped as its pixels are; the exposure's middle where `at` is not on it.
+    fn warped_psf(&self, meta: &ExposureMeta, at: PixelPoint) -> Array2<f64> {
+        let bbox = meta.bbox();
+        let on_exposure = meta.wcs.sky_to_pixel(self.tract_wcs.pixel_to_sky(at));
+        let at = match on_exposure {
+            Ok(p) if bbox.contains_point(p) => at,
+            _ => {
+                let clamp = |v: f64, n: usize| v.clamp(0.0, n as f64 - 1.0);
+                let nearest = on_exposure.map_or(PixelPoint::new(0.0, 0.0), |p| p);
+                let nearest = PixelPoint::new(clamp(nearest.x, meta.shape.1), clamp(nearest.y, meta.shape.0));
+                self.tract_wcs.sky_to_pixel(meta.wcs.pixel_to_sky(nearest)).unwrap_or(at)
+            }
+        };
+        // On a whole pixel, the source in the middle of the stamp.
+        let (x, y) = at.pixel();
+        let input = CoaddPsfInput { meta: meta.clone(), ap_corr: meta.ap_corr.clone(), weight: 1.0 };
+        let psf = CoaddPsf::new(vec![input], self.tract_wcs.clone(), self.lanczos_order);
+        psf.stamp(PixelPoint::new(f64::from(x), f64::from(y)), &[1], self.half_width_px)
+    }
+}
