@@ -5,24 +5,31 @@
 //!                                        theory: what the same data allow -^
 //! ```
 //!
-//! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, keyed bootstrap for all else.
+//! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, bootstrap over blocks of sky for all else.
 #![warn(missing_docs)]
 #[cfg(test)]
 mod synthetic;
+#[cfg(test)]
+mod testing;
 
+mod check_input;
 mod html;
 mod key_figures;
+mod match_table;
 mod matching;
 mod metric;
+mod neighbours;
 mod picture;
 mod plot;
 mod report;
 mod scene;
 mod statistics;
 mod survey;
+mod tangent_plane;
 mod validate;
 
 pub mod limit;
+pub mod selftest;
 pub mod theory;
 
 pub use key_figures::key_figures;

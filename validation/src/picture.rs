@@ -191,7 +191,7 @@ fn marks(input: &ReportInput, survey: &Survey, canvas: &Canvas, area: &DrawingAr
         let Some(at) = place((ra[i], dec[i])) else { continue };
         match fate {
             TruthFate::Matched(..) => circle(at, radius, GREEN)?,
-            TruthFate::Missed => circle(at, radius, ORANGE)?,
+            TruthFate::Missed | TruthFate::Blended(_) => circle(at, radius, ORANGE)?,
             // Faint truth is everywhere: only what would have been seen is marked.
             TruthFate::Ignored(_) if scene.truth[i].snr_all >= survey.config.ignore_below_snr => circle(at, radius / 2, GREY)?,
             TruthFate::Ignored(_) => {}
@@ -206,7 +206,7 @@ fn marks(input: &ReportInput, survey: &Survey, canvas: &Canvas, area: &DrawingAr
         }
         match fate {
             DetectionFate::Matched(_) => {}
-            DetectionFate::Spurious => {
+            DetectionFate::Spurious | DetectionFate::Shred(_) => {
                 let corners = [(at.0 - radius, at.1 - radius), (at.0 + radius, at.1 + radius)];
                 area.draw(&Rectangle::new(corners, RED.stroke_width(line)))?;
             }

@@ -3,10 +3,8 @@
 //! A metric family makes its plots beside its records, so that numbers, curves and page cannot part.
 
 mod draw;
-mod figures;
 
 pub(crate) use draw::{png, register_fonts, svg};
-pub(crate) use figures::figures;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! validate: catalog against truth: metrics, plots, report.
 
+mod borders;
 mod gather;
 mod report;
 
@@ -55,6 +56,7 @@ impl Phase for Validate {
                 config_hash: product_key::section(&run.config),
                 exposures_key: product_key::key("exposures", exposures.iter().map(String::as_str)),
             },
+            notes: validated.notes.clone(),
             metrics: validated.metrics.clone(),
         };
         report::report(run, &input, &validated, &metrics)?;
