@@ -8,6 +8,8 @@
 //! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, bootstrap over blocks of sky for all else.
 #![warn(missing_docs)]
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod synthetic;
 #[cfg(test)]
 mod testing;

@@ -221,28 +221,34 @@ pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Valida
         tracing::warn!("{note}");
     }
     let survey = Survey::new(config, input)?;
-    let mut metrics = Vec::new();
-    completeness::completeness(&survey, &mut metrics);
-    let half = depth::depth(&survey, &mut metrics);
-    depth::recovered(&survey, &half, &mut metrics);
-    layers::layers(&survey, &mut metrics);
-    layers::reliability(&survey, &mut metrics);
-    purity::purity(&survey, &half, &mut metrics);
-    purity::fates(&survey, &mut metrics);
-    false_positives::peak_density(&survey, &mut metrics);
-    photometry::photometry(&survey, &half, &mut metrics);
-    colour::colour(&survey, &mut metrics);
-    repeatability::repeatability(&survey, &mut metrics);
-    astrometry::astrometry(&survey, &mut metrics);
-    shape::shape(&survey, &mut metrics);
-    let roc = star_galaxy::star_galaxy(&survey, &mut metrics);
-    deblending::blends(&survey, &mut metrics);
-    deblending::errors(&survey, &mut metrics);
+    let (metrics, plots) = measure(&survey);
     tracing::debug!(n_metrics = metrics.len(), "validated");
     let matches = match_table(&survey).map_err(|source| ValidationError::Table { what: "matches".into(), source })?;
-    let mut plots = detection_plots::plots(&survey, &metrics);
-    plots.extend(deblending::plots(&survey, &metrics));
-    plots.extend(residual_plots::plots(&survey, &metrics));
-    plots.extend(roc);
     Ok(Validated { config: config.clone(), metrics, plots, matches, notes })
+}
+
+/// All families, in the order of the page.
+pub(crate) fn measure(survey: &Survey) -> (Vec<Metric>, Vec<Plot>) {
+    let mut metrics = Vec::new();
+    completeness::completeness(survey, &mut metrics);
+    let half = depth::depth(survey, &mut metrics);
+    depth::recovered(survey, &half, &mut metrics);
+    layers::layers(survey, &mut metrics);
+    layers::reliability(survey, &mut metrics);
+    purity::purity(survey, &half, &mut metrics);
+    purity::fates(survey, &mut metrics);
+    false_positives::peak_density(survey, &mut metrics);
+    photometry::photometry(survey, &half, &mut metrics);
+    colour::colour(survey, &mut metrics);
+    repeatability::repeatability(survey, &mut metrics);
+    astrometry::astrometry(survey, &mut metrics);
+    shape::shape(survey, &mut metrics);
+    let roc = star_galaxy::star_galaxy(survey, &mut metrics);
+    deblending::blends(survey, &mut metrics);
+    deblending::errors(survey, &mut metrics);
+    let mut plots = detection_plots::plots(survey, &metrics);
+    plots.extend(deblending::plots(survey, &metrics));
+    plots.extend(residual_plots::plots(survey, &metrics));
+    plots.extend(roc);
+    (metrics, plots)
 }

@@ -26,14 +26,17 @@ pub(crate) fn colour(survey: &Survey, out: &mut Vec<Metric>) {
             let errors = colour_errors(survey, &algorithm, blue);
             let band = format!("{}-{}", survey.input.bands[blue], survey.input.bands[blue + 1]);
             let report = |class| Report { survey, name: format!("photometry.{algorithm}.colour"), unit: "mag", band: band.clone(), class };
-            report("star").push_by_snr(out, "", &part(&errors, |at| at.is_point && at.is_isolated), Detail::Pulls);
-            let galaxies = part(&errors, |at| !at.is_point && at.is_isolated);
-            if !galaxies.is_empty() {
-                report("galaxy").push_by_snr(out, "", &galaxies, Detail::Pulls);
-            }
-            let blended = part(&errors, |at| !at.is_isolated);
-            if !blended.is_empty() {
-                report("").push_by_snr(out, "blended", &blended, Detail::Pulls);
+            let groups = [
+                ("star", "", part(&errors, |at| at.is_point && at.is_isolated)),
+                ("galaxy", "", part(&errors, |at| !at.is_point && at.is_isolated)),
+                ("", "blended", part(&errors, |at| !at.is_isolated)),
+            ];
+            for (class, regime, group) in &groups {
+                if algorithm == "psf_flux" {
+                    report(class).push_by_snr(out, regime, group, Detail::Pulls);
+                } else {
+                    report(class).push_bin(out, regime, group, Detail::Pulls);
+                }
             }
         }
     }

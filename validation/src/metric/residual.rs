@@ -91,9 +91,14 @@ pub(crate) struct Residual {
 pub(crate) enum Detail {
     /// Bias and scatter: of what the algorithm does not model, so that its quoted error is not meant for it.
     Errors,
+    /// Also the standard deviation of the pull and the outliers: enough for a bin.
+    Bin,
     /// All.
     Pulls,
 }
+
+/// Fewest objects of a bin: below, a scatter says nothing.
+const FEWEST: usize = 3;
 
 /// Where figures go: name before `.bias`, unit of the error, band and class of the records.
 pub(crate) struct Report<'s, 'a> {
@@ -129,11 +134,21 @@ impl Report<'_, '_> {
         let mut outliers = Share::default();
         pulls.values().iter().for_each(|p| outliers.add(p.abs() > OUTLIER_PULL));
         put("outlier_fraction", "", outliers.figure(), Some(OUTLIERS_OF_A_NORMAL));
-        put("pull_mean", "", summary.mean, Some(0.0));
         put("pull_std", "", summary.std, Some(1.0));
+        if detail == Detail::Bin {
+            return;
+        }
+        put("pull_mean", "", summary.mean, Some(0.0));
         put("pull_mad", "", summary.mad_std, Some(1.0));
         let ratio = self.survey.replicates.summary(&samples(&|r| r.error / r.limit));
         put("error_ratio", "", ratio.mad_std, Some(1.0));
+    }
+
+    /// The figures of a bin, in as much detail as a bin needs; none for very few objects.
+    pub fn push_bin(&self, out: &mut Vec<Metric>, regime: &str, group: &[&Residual], detail: Detail) {
+        if group.len() >= FEWEST {
+            self.push(out, regime, group, detail.min(Detail::Bin));
+        }
     }
 
     /// The figures of a group: all, those with sure matches, bright ones, and per bin of S/N.
@@ -147,10 +162,8 @@ impl Report<'_, '_> {
         self.push(out, &name(UNAMBIGUOUS), &part(&|r| !r.at.is_ambiguous), detail);
         self.push(out, &name("bright"), &part(&|r| BRIGHT.contains(&r.at.snr)), detail);
         for bin in 0..RESIDUAL_SNR.n_bins() {
-            let bin_part = part(&|r| RESIDUAL_SNR.bin(r.at.snr) == Some(bin));
-            if !bin_part.is_empty() {
-                self.push(out, &name(&RESIDUAL_SNR.regime(bin)), &bin_part, detail);
-            }
+            let of_bin = part(&|r| RESIDUAL_SNR.bin(r.at.snr) == Some(bin));
+            self.push_bin(out, &name(&RESIDUAL_SNR.regime(bin)), &of_bin, detail);
         }
     }
 
@@ -163,7 +176,7 @@ impl Report<'_, '_> {
             }
         }
         for (bin, part) in bins {
-            self.push(out, &magnitude_regime(self.survey.bin_centre(bin), self.survey.config.magnitude_bin), &part, detail);
+            self.push_bin(out, &magnitude_regime(self.survey.bin_centre(bin), self.survey.config.magnitude_bin), &part, detail);
         }
     }
 }

@@ -309,12 +309,15 @@ impl Distribution {
     /// Distance from `centre` within which half of the weight lies, by bisection.
     fn half_width(&self, centre: f64) -> f64 {
         let half = 0.5 * self.total();
+        // Values at the near end itself are inside.
+        let inside = |d: f64| self.up_to(centre + d) - self.up_to((centre - d).next_down());
+        if inside(0.0) >= half {
+            return 0.0;
+        }
         let (mut near, mut far) = (0.0, (self.edges[0].0 - centre).abs().max((self.edges[self.edges.len() - 1].1 - centre).abs()));
         for _ in 0..40 {
             let middle = 0.5 * (near + far);
-            // Values at the near end itself are inside.
-            let within = self.up_to(centre + middle) - self.up_to((centre - middle).next_down());
-            if within < half { near = middle } else { far = middle }
+            if inside(middle) < half { near = middle } else { far = middle }
         }
         far
     }

@@ -37,6 +37,9 @@ pub fn mean(values: &[f64]) -> f64 {
 /// Standard deviation about the mean (n - 1); NaN below two values.
 #[must_use]
 pub fn std(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return f64::NAN;
+    }
     let centre = mean(values);
     (values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)).sqrt()
 }
@@ -52,5 +55,7 @@ mod tests {
         assert_relative_eq!(median(&[4.0, 3.0, 1.0, 2.0]), 2.5);
         assert_relative_eq!(mad_std(&[1.0, 2.0, 3.0, 4.0, 100.0]), 1.482_602_2);
         assert_relative_eq!(std(&[1.0, 3.0]), 2f64.sqrt());
+        // Without values the sum over n - 1 would be 0 / -1.
+        assert!(std(&[]).is_nan() && std(&[1.0]).is_nan() && median(&[]).is_nan());
     }
 }

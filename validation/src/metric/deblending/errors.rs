@@ -13,6 +13,8 @@ use crate::survey::Survey;
 const SMALLEST_SNR: f64 = 5.0;
 /// Pulls larger than this are outliers, which would be the correlation all by themselves.
 const CLIP_PULL: f64 = 10.0;
+/// Fewest pairs of a correlation.
+const FEWEST_PAIRS: u64 = 5;
 
 /// `deblend.{flux_error, colour_error, centroid_error, shape_error}.*` (figures: [`super::super::residual`]).
 ///
@@ -26,28 +28,27 @@ pub(crate) fn errors(survey: &Survey, out: &mut Vec<Metric>) {
     }
     for (band, name) in survey.input.bands.iter().enumerate() {
         let fluxes = photometry::flux_errors(survey, "psf_flux", band);
-        report(survey, out, "flux_error", "", name, &fluxes);
-        report(survey, out, "shape_error", "", name, &shape_errors(survey, band));
+        report(survey, out, ("flux_error", "", Detail::Pulls), name, &fluxes);
+        report(survey, out, ("shape_error", "", Detail::Errors), name, &shape_errors(survey, band));
         correlation(survey, out, band);
     }
     for blue in 0..survey.input.bands.len().saturating_sub(1) {
         let name = format!("{}-{}", survey.input.bands[blue], survey.input.bands[blue + 1]);
-        report(survey, out, "colour_error", "mag", &name, &colour::colour_errors(survey, "psf_flux", blue));
+        report(survey, out, ("colour_error", "mag", Detail::Pulls), &name, &colour::colour_errors(survey, "psf_flux", blue));
     }
-    report(survey, out, "centroid_error", "mas", "", &centroid_errors(survey));
+    report(survey, out, ("centroid_error", "mas", Detail::Pulls), "", &centroid_errors(survey));
 }
 
-fn report(survey: &Survey, out: &mut Vec<Metric>, what: &str, unit: &'static str, band: &str, errors: &[Residual]) {
+/// All figures of one quantity: name, unit, and detail.
+fn report(survey: &Survey, out: &mut Vec<Metric>, (what, unit, detail): (&str, &'static str, Detail), band: &str, errors: &[Residual]) {
     let report = Report { survey, name: format!("deblend.{what}"), unit, band: band.to_owned(), class: "" };
     let members = part(errors, |at| at.is_detectable && at.snr >= SMALLEST_SNR && at.separation_fwhm.is_finite());
     let close: Vec<&Residual> = members.iter().copied().filter(|r| r.at.separation_fwhm < BLENDED_FWHM).collect();
-    report.push(out, "", &close, Detail::Pulls);
+    report.push(out, "", &close, detail);
     let mut against = |axis: &Axis, group: &[&Residual], value: &dyn Fn(&Conditions) -> f64| {
         for bin in 0..axis.n_bins() {
             let of_bin: Vec<&Residual> = group.iter().copied().filter(|r| axis.bin(value(&r.at)) == Some(bin)).collect();
-            if !of_bin.is_empty() {
-                report.push(out, &axis.regime(bin), &of_bin, Detail::Pulls);
-            }
+            report.push_bin(out, &axis.regime(bin), &of_bin, detail);
         }
     };
     against(&SEPARATION, &members, &|at| at.separation_fwhm);
@@ -147,7 +148,7 @@ fn correlation_figure(survey: &Survey, pairs: &[&(u32, f64, [f64; 2])]) -> Figur
     let sums = pairs.iter().map(|p| products(&p.2)).fold([0.0; 3], |s, p| [s[0] + p[0], s[1] + p[1], s[2] + p[2]]);
     let of = |s: &[f64]| s[0] / (s[1] * s[2]).sqrt();
     let value = of(&sums);
-    if n < 3 || !value.is_finite() {
+    if n < FEWEST_PAIRS || !value.is_finite() {
         return Figure { n, ..Figure::NONE };
     }
     let entries = pairs.iter().flat_map(|p| products(&p.2).into_iter().enumerate().map(|(k, v)| (p.0, k, v))).collect();
