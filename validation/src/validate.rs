@@ -218,7 +218,7 @@ pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Valida
     config.check()?;
     let notes = crate::check_input::notes(input);
     for note in &notes {
-        tracing::warn!("{note}");
+        tracing::info!("{note}");
     }
     let survey = Survey::new(config, input)?;
     let (metrics, plots) = measure(&survey);

@@ -6,8 +6,8 @@ mod plots;
 pub(crate) use errors::errors;
 pub(crate) use plots::plots;
 
-use super::completeness::UNAMBIGUOUS;
 use super::axis::{Axis, FLUX_RATIO, RESIDUAL_SNR, SEPARATION, SIZE};
+use super::completeness::UNAMBIGUOUS;
 use super::{Figure, Metric};
 use crate::matching::{DetectionFate, TruthFate};
 use crate::statistics::Share;
