@@ -53,6 +53,7 @@ fn look(name: &str, arguments: &ArgMatches) -> Result<()> {
             command::import::import(layout, path("data").map(PathBuf::as_path), out, arguments.get_flag("overwrite"))?;
         }
         "status" => command::status::status(path("folder").expect("required"))?,
+        "report" => command::report::report(path("folder").expect("required"))?,
         "relink" => {
             let folder = path("folder").expect("required");
             command::relink::relink(&command::status::open(folder)?)?;
@@ -184,6 +185,12 @@ fn command_line() -> Command {
     .subcommand(
         Command::new("status")
             .about("Tasks done, failed and left, per phase")
+            .arg(path("folder", "Run folder").required(true).value_name("RUN")),
+    )
+    .subcommand(
+        Command::new("report")
+            .about("Draw the report again from the run folder, without measuring again")
+            .long_about("Draw the report again from the run folder, without measuring again.\n\nReads: config.toml, metrics.json, plots.json, validation.h5, provenance.json, timing.json and the products of the first arm with truth.\nWrites: report/index.html, report/report.md, report/plots/*.")
             .arg(path("folder", "Run folder").required(true).value_name("RUN")),
     )
     .subcommand(

@@ -10,23 +10,22 @@
 #[cfg(test)]
 mod synthetic;
 
-mod html;
 mod key_figures;
 mod matching;
 mod metric;
 mod picture;
 mod plot;
-mod report;
 mod scene;
 mod statistics;
 mod survey;
 mod validate;
 
 pub mod limit;
+pub mod report;
 pub mod theory;
 
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};
-pub use plot::{Corner, Mark, MarkKind, Panel, Plot, Section};
-pub use report::{BandImage, ReportInput, write_report};
+pub use picture::{BandImage, BlendChild, BlendSheet, FieldImage, FieldMark};
+pub use plot::{Corner, Mark, MarkKind, Palette, Panel, Plot, PlotsFile, Section};
 pub use validate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, Validated, ValidationError, validate};

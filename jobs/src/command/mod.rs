@@ -2,5 +2,6 @@
 
 pub mod import;
 pub mod relink;
+pub mod report;
 pub mod run;
 pub mod status;
