@@ -10,8 +10,8 @@ use plotters::style::{FontStyle, register_font};
 
 const PANEL_WIDTH: u32 = 520;
 const HEIGHT: u32 = 380;
-/// Width of a colour bar with its numbers.
-const BAR_WIDTH: f64 = 92.0;
+/// Width of a colour bar with its numbers; what is left of a panel is about square.
+const BAR_WIDTH: f64 = 122.0;
 /// Text colour of axes and labels.
 pub(super) const INK: RGBColor = RGBColor(40, 40, 40);
 
@@ -53,15 +53,24 @@ fn svg(plot: &Plot, panel: &Panel) -> Result<String, ValidationError> {
     Ok(text.replacen(&fixed, &format!("<svg role=\"img\" aria-label=\"{label}\""), 1))
 }
 
+/// The panels as PNG at twice the size, one each.
+pub(crate) fn png_panels(plot: &Plot) -> Result<Vec<Vec<u8>>, ValidationError> {
+    plot.panels.iter().map(|panel| bitmap(plot, std::slice::from_ref(panel))).collect()
+}
+
 /// The plot as PNG at twice the size, all panels beside each other.
 pub(crate) fn png(plot: &Plot) -> Result<Vec<u8>, ValidationError> {
-    let n = plot.panels.len().max(1);
+    bitmap(plot, &plot.panels)
+}
+
+fn bitmap(plot: &Plot, panels: &[Panel]) -> Result<Vec<u8>, ValidationError> {
+    let n = panels.len().max(1);
     let (width, height) = (2 * PANEL_WIDTH * n as u32, 2 * HEIGHT);
     let mut pixels = vec![255u8; (3 * width * height) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         let drawn = area.fill(&WHITE).and_then(|()| {
-            plot.panels.iter().zip(area.split_evenly((1, n))).try_for_each(|(panel, part)| draw_panel(panel, &part, 2.0))?;
+            panels.iter().zip(area.split_evenly((1, n))).try_for_each(|(panel, part)| draw_panel(panel, &part, 2.0))?;
             area.present()
         });
         drawn.map_err(|e| failed(plot, &e.to_string()))?;

@@ -164,5 +164,5 @@ pub(super) fn colour_bar<DB: DrawingBackend>(
     }
     let turned = ("sans-serif", 13.0 * scale).into_font().transform(FontTransform::Rotate270).color(&INK);
     let middle = ((top + bottom) / 2).max(0);
-    area.draw(&Text::new(label.to_owned(), (width as i32 - px(20.0), middle), turned.pos(Pos::new(HPos::Center, VPos::Top))))
+    area.draw(&Text::new(label.to_owned(), (width as i32 - px(46.0), middle), turned.pos(Pos::new(HPos::Center, VPos::Top))))
 }

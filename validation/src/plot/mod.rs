@@ -9,7 +9,7 @@ mod marks;
 mod plots_file;
 
 pub(crate) use csv::csv;
-pub(crate) use draw::{png, register_fonts, svg_panels};
+pub(crate) use draw::{png, png_panels, register_fonts, svg_panels};
 pub(crate) use figures::figures;
 pub use plots_file::PlotsFile;
 
@@ -206,11 +206,23 @@ pub enum Palette {
 }
 
 impl Plot {
-    /// Too many marks for an SVG.
+    /// Too many marks for an SVG, or cells, between which an SVG would show seams.
     #[must_use]
     pub fn is_dense(&self) -> bool {
-        let n: usize = self.panels.iter().flat_map(|p| &p.marks).map(|m| m.kind.len()).sum();
-        n > DENSE
+        let kinds = || self.panels.iter().flat_map(|p| &p.marks).map(|m| &m.kind);
+        kinds().any(|k| matches!(k, MarkKind::Heat { .. })) || kinds().map(MarkKind::len).sum::<usize>() > DENSE
+    }
+}
+
+impl Panel {
+    /// What it shows: the quantity of a map, else that of its y axis.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let map = self.marks.iter().find_map(|m| match &m.kind {
+            MarkKind::Heat { label, .. } => Some(label.as_str()),
+            _ => None,
+        });
+        map.unwrap_or(&self.y_label)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a run's report says, in which order.
 
-use super::document::{Block, Chapter, Document, Grid, StampGrid};
+use super::document::{Block, Chapter, Document, Grid, Stamp, StampGrid};
 use super::tables::{headlines, stage_tables};
 use crate::key_figures::number;
 use crate::picture::{BlendSheet, CHILD_HEADS, FieldImage, SHEET_HEADS, child_stamps, field_picture, sheet_stamps};
@@ -14,8 +14,10 @@ pub struct RunReport {
     pub title: String,
     /// Content of metrics.json.
     pub metrics: MetricsFile,
-    /// Plots of the metrics (plots.json) and maps of the products; each goes to the chapter of its section.
+    /// Plots of the metrics (plots.json); each goes to the chapter of its section.
     pub plots: Vec<Plot>,
+    /// Maps of the products, each with the files that it is made of.
+    pub maps: Vec<(Plot, String)>,
     /// What was run: name, value.
     pub facts: Vec<(String, String)>,
     /// The field, if its coadds are still there.
@@ -100,7 +102,10 @@ impl RunReport {
         if section == Section::Coadd {
             blocks.extend(self.field.as_ref().and_then(field_picture).map(Block::Picture));
         }
-        blocks.extend(self.plots.iter().filter(|p| p.section == section).cloned().map(Block::Plot));
+        let maps = self.maps.iter().filter(|(plot, _)| plot.section == section);
+        blocks.extend(maps.map(|(plot, source)| Block::Plot { plot: plot.clone(), source: source.clone() }));
+        let plots = self.plots.iter().filter(|p| p.section == section);
+        blocks.extend(plots.map(|plot| Block::Plot { plot: plot.clone(), source: String::new() }));
         if section == Section::Deblending {
             blocks.extend(self.gallery());
         }
@@ -175,26 +180,38 @@ fn long(grid: Grid) -> Block {
 }
 
 fn sheet_blocks(sheet: &BlendSheet) -> Vec<Block> {
-    let heads = |list: &[&str]| list.iter().map(|&h| h.to_owned()).collect();
-    let truth = if sheet.truth_njy_byx.is_some() { "" } else { " The truth's pixels were not kept ([truth] pixels = false)." };
+    // Without the truth's pixels the columns that need them would be empty.
+    let has_truth = sheet.truth_njy_byx.is_some();
+    let shown = |heads: &[&str], rows: Vec<(String, Vec<Option<Stamp>>)>| {
+        let is_shown = |i: &usize| has_truth || !heads[*i].contains("truth");
+        let columns: Vec<usize> = (0..heads.len()).filter(is_shown).collect();
+        let rows = rows.into_iter().map(|(label, row)| (label, columns.iter().map(|&i| row[i].clone()).collect())).collect();
+        (columns.iter().map(|&i| heads[i].to_owned()).collect::<Vec<String>>(), rows)
+    };
+    let ((heads, rows), (child_heads, child_rows)) = (shown(&SHEET_HEADS, sheet_stamps(sheet)), shown(&CHILD_HEADS, child_stamps(sheet)));
+    let truth = if has_truth {
+        " Model − truth is noise where the model is right."
+    } else {
+        " The truth's pixels were not kept ([truth] pixels = false)."
+    };
     let missed = if sheet.n_missed > 0 {
         format!(" {} true objects of the blend have no child of their own.", sheet.n_missed)
     } else {
         String::new()
     };
     let pixels = StampGrid {
-        heads: heads(&SHEET_HEADS),
-        rows: sheet_stamps(sheet),
+        heads,
+        rows,
         caption: format!(
             "Around ra {:.5}°, dec {:.5}°. Light in an asinh stretch; residuals from −5 σ (blue) to +5 σ (orange) of a pixel's noise. Children \
-             sum to the data inside the parent, so data − model shows what lies outside it; model − truth is noise where the model is right.{truth}{missed}",
+             sum to the data inside the parent, so data − model shows what lies outside it.{truth}{missed}",
             sheet.at_deg.0, sheet.at_deg.1
         ),
         source: "blends/, coadd/, truth_pixels/ of the first arm".into(),
     };
     let children = StampGrid {
-        heads: heads(&CHILD_HEADS),
-        rows: child_stamps(sheet),
+        heads: child_heads,
+        rows: child_rows,
         caption: "Each child beside the true object that it is matched with, in colour; the residual in the band where it is largest."
             .into(),
         source: "blends/, truth_pixels/ of the first arm, validation.h5 /matches".into(),

@@ -24,32 +24,43 @@ const MAX_SIDE_PX: i32 = 400;
 
 /// Sheets of the worst blends, and by what they were chosen.
 pub fn worst(run: &Run, shown: &Shown) -> Result<(Vec<BlendSheet>, String)> {
-    let scored = scores(run, shown)?;
-    let note = if scored.is_empty() {
-        "No child of a blend is matched with a true object: there is nothing to show.".into()
-    } else {
-        format!(
-            "Of {} blends with a matched child, those in which a PSF flux is furthest from the truth in units of its error. \
-             Other blends: fathom cutout RUN --parent ID.",
-            scored.len()
-        )
+    let by_light = by_light(run, shown)?;
+    let (scored, measure) = match by_light.is_empty() {
+        false => {
+            (by_light, "whose light is divided worst: light of a detectable object held by other children, in units of its flux error")
+        }
+        true => (by_flux(run, shown)?, "in which a PSF flux of a matched child is furthest from the truth, in units of its error"),
+    };
+    let note = match scored.len() {
+        0 => "No child of a blend is matched with a true object: there is nothing to show.".to_owned(),
+        n => format!("Of {n} blends those {measure}. Others: fathom cutout RUN --parent ID."),
     };
     let parents = run.parents(shown.arm)?;
-    let place = |(parent_id, pull): (i64, f64)| {
+    let place = |(parent_id, score): (i64, f64)| {
         let i = parents.binary_search_by_key(&parent_id, |p| p.id).ok()?;
         let bbox = parents[i].footprint.spans.bbox();
         let is_small = bbox.width.max(bbox.height) <= MAX_SIDE_PX;
-        is_small.then(|| (i, bbox.grown(MARGIN_PX).intersect(&run.tract.bbox()), pull))
+        is_small.then(|| (i, bbox.grown(MARGIN_PX).intersect(&run.tract.bbox()), score))
     };
     let chosen: Vec<(usize, Box2, f64)> = scored.into_iter().filter_map(place).take(N_SHOWN).collect();
     let truths = truth_pixels(run, shown, &chosen.iter().map(|c| c.1).collect::<Vec<_>>())?;
     let truth_of = |k: usize| truths.as_ref().map(|t| &t[k]);
-    let sheets = chosen.iter().enumerate().map(|(k, (i, bbox, pull))| sheet(run, shown, (&parents, *i), bbox, truth_of(k), *pull));
+    let sheets = chosen.iter().enumerate().map(|(k, (i, bbox, score))| sheet(run, shown, (&parents, *i), bbox, truth_of(k), *score));
     Ok((sheets.collect::<Result<_>>()?, note))
 }
 
+/// Blends by how badly their light is divided, worst first, as validate scored them; none where the truth's pixels were not kept.
+fn by_light(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
+    let Ok(table) = fathom::format::table::read(&run.path("validation.h5"), "worst_blends") else { return Ok(Vec::new()) };
+    if table.columns().is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = table.text("arm")?.iter().zip(table.i64("parent_id")?).zip(table.f64("score")?);
+    Ok(rows.filter(|((arm, _), _)| **arm == shown.name).map(|((_, id), score)| (*id, *score)).collect())
+}
+
 /// Blends by the largest flux pull of their matched children, worst first.
-fn scores(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
+fn by_flux(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
     let matches = &shown.matches;
     if matches.n_rows() == 0 || shown.catalog.columns().is_empty() {
         return Ok(Vec::new());
@@ -98,7 +109,7 @@ fn sheet(
     (parents, i): (&[Parent], usize),
     bbox: &Box2,
     truths: Option<&Truths>,
-    pull: f64,
+    score: f64,
 ) -> Result<BlendSheet> {
     let bands = &run.config.run.bands;
     let mosaic = run.mosaic(shown.arm)?;
@@ -122,7 +133,7 @@ fn sheet(
     Ok(BlendSheet {
         parent_id: parents[i].id,
         at_deg: (sky.ra_deg(), sky.dec_deg()),
-        score: format!("{} children, a flux off by {pull:.0} sigma", children.len()),
+        score: format!("{} children, score {score:.0} sigma", children.len()),
         bands: bands.clone(),
         sigma_njy,
         data_njy_byx,

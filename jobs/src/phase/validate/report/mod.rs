@@ -21,14 +21,14 @@ pub fn report(run: &Run) -> Result<()> {
     let plots: PlotsFile = read_json(run, "plots.json")?;
     let shown = Shown::read(run)?;
     let (blends, blends_note) = blends::worst(run, &shown)?;
-    let mut all_plots = maps::maps(run, shown.arm)?;
-    all_plots.extend(backgrounds::before_and_after(run, shown.arm)?);
-    all_plots.extend(plots.plots);
+    let mut maps = maps::maps(run, shown.arm)?;
+    maps.extend(backgrounds::before_and_after(run, shown.arm)?);
     let document = RunReport {
         title: run.config.run.name.clone(),
         facts: facts(run, &shown, &metrics)?,
         metrics,
-        plots: all_plots,
+        plots: plots.plots,
+        maps,
         field: Some(field::field(run, &shown)?),
         blends,
         blends_note,
