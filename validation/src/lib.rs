@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod synthetic;
 
+mod compare;
 mod html;
 mod key_figures;
 mod matching;
@@ -17,6 +18,7 @@ mod metric;
 mod picture;
 mod plot;
 mod report;
+mod requirements;
 mod scene;
 mod statistics;
 mod survey;
@@ -25,8 +27,10 @@ mod validate;
 pub mod limit;
 pub mod theory;
 
+pub use compare::{ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare};
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};
 pub use plot::{Corner, Mark, MarkKind, Panel, Plot, Section};
+pub use requirements::{Outcome, Quantity, Requirement, RequirementError, Requirements, Verdict, verdict_lines};
 pub use report::{BandImage, ReportInput, write_report};
 pub use validate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, Validated, ValidationError, validate};

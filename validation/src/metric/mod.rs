@@ -56,6 +56,9 @@ pub struct MetricsFile {
     pub run: RunInfo,
     /// All figures.
     pub metrics: Vec<Metric>,
+    /// The run's requirements held against them; empty in files from before there were any.
+    #[serde(default)]
+    pub requirements: Vec<crate::Verdict>,
 }
 
 /// A value with its 95 % interval and the number of objects behind it.

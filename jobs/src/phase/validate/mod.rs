@@ -7,7 +7,7 @@ use super::{Phase, Task, detect::Detect, measure::Measure, truth::Truth};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
-use fathom_validation::{MetricsFile, RunInfo, validate};
+use fathom_validation::{MetricsFile, RunInfo, ValidateConfig, validate};
 use std::path::PathBuf;
 
 pub use gather::{catalog, limits};
@@ -25,12 +25,15 @@ impl Phase for Validate {
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let c = &run.config;
-        let (config, name) = (product_key::section(&c.validate), product_key::section(&c.run));
+        // Requirements by content, not by name: the file may be moved.
+        let settings = ValidateConfig { requirements: String::new(), ..c.validate.clone() };
+        let (config, name) = (product_key::section(&settings), product_key::section(&c.run));
+        let requirements = c.requirements_text()?;
         let mut inputs = Vec::new();
         for phase in [&Measure as &dyn Phase, &Truth, &Detect] {
             inputs.extend(phase.tasks(run)?.into_iter().map(|t| t.key));
         }
-        let key = product_key::key("validate", [config.as_str(), &name].into_iter().chain(inputs.iter().map(String::as_str)));
+        let key = product_key::key("validate", [config.as_str(), &name, &requirements].into_iter().chain(inputs.iter().map(String::as_str)));
         Ok(vec![Task {
             name: "all".into(),
             path: PathBuf::from("validation.h5"),
@@ -56,6 +59,7 @@ impl Phase for Validate {
                 exposures_key: product_key::key("exposures", exposures.iter().map(String::as_str)),
             },
             metrics: validated.metrics.clone(),
+            requirements: run.config.requirements()?.judge(&validated.metrics)?,
         };
         report::report(run, &input, &validated, &metrics)?;
         fathom::format::product::write_text(&run.path("metrics.json"), &(serde_json::to_string_pretty(&metrics)? + "\n"))?;
