@@ -11,13 +11,12 @@
 mod synthetic;
 
 mod compare;
-mod html;
+mod history;
 mod key_figures;
 mod matching;
 mod metric;
 mod picture;
 mod plot;
-mod report;
 mod requirements;
 mod scene;
 mod statistics;
@@ -25,12 +24,14 @@ mod survey;
 mod validate;
 
 pub mod limit;
+pub mod report;
 pub mod theory;
 
-pub use compare::{ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare};
+pub use compare::{ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare, write_comparison};
+pub use history::{PastRun, write_history};
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};
-pub use plot::{Corner, Mark, MarkKind, Panel, Plot, Section};
+pub use picture::{BandImage, BlendChild, BlendSheet, FieldImage, FieldMark, Panel2d, PanelPixels, write_sheet};
+pub use plot::{Corner, Mark, MarkKind, Palette, Panel, Plot, PlotsFile, Section};
 pub use requirements::{Outcome, Quantity, Requirement, RequirementError, Requirements, Verdict, verdict_lines};
-pub use report::{BandImage, ReportInput, write_report};
 pub use validate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, Validated, ValidationError, validate};

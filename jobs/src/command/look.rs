@@ -1,6 +1,6 @@
 //! Commands that start no ranks: their arguments, and the call of each.
 
-use super::{catalog, compare, history, import, relink, status};
+use super::{catalog, compare, history, import, relink, report, status};
 use crate::config;
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -43,6 +43,7 @@ pub fn looking() -> Vec<Command> {
             .arg(Arg::new("verbose").short('v').action(ArgAction::Count).help("More on stderr")),
         Command::new("status").about("Tasks done, failed and left, per phase").arg(run_folder()),
         Command::new("relink").about("Make run.h5 again, which ties a run folder together").arg(run_folder()),
+        command("report", "Draw the report again from the run folder, without measuring again", "Reads: config.toml, metrics.json, plots.json, validation.h5, provenance.json, timing.json and the products of the first arm with truth.\nWrites: report/index.html, report/report.md, report/plots/*.").arg(run_folder()),
         command("compare", "Compare runs on the same pixels, object by object", "All runs are compared with the first: paired differences with intervals, McNemar's test for detections, a verdict per figure and regime.\n\nReads: metrics.json, validation.h5, catalogs and truth of two or more run folders whose exposures have the same keys; others are refused (status 2).\nWrites: DIR/index.html, report.md, compare.json, figures-<run>.csv, objects-<run>.csv, plots/.")
             .arg(path("folders", "Run folders; the first is what the others are compared with").required(true).num_args(2..).value_name("RUN"))
             .arg(path("out", "Folder for the report [default: compare-<names of the runs>]").long("out").value_name("DIR")),
@@ -99,6 +100,7 @@ pub fn look(name: &str, arguments: &ArgMatches) -> Result<()> {
             relink::relink(&status::open(folder)?)?;
             println!("{}", folder.join("run.h5").display());
         }
+        "report" => report::report(path("folder").expect("required"))?,
         "compare" => compare::compare_runs(&folders(), out)?,
         "history" => history::history(&folders(), out.expect("it has a default"), arguments.get_flag("by-date"))?,
         "catalog" => {

@@ -8,6 +8,7 @@ pub mod history;
 pub mod import;
 mod look;
 pub mod relink;
+pub mod report;
 pub mod run;
 pub mod status;
 

@@ -13,6 +13,7 @@ mod validate;
 mod visit;
 
 pub use truth::TruthConfig;
+pub use validate::report;
 
 use crate::run::{Run, skip_marker};
 use anyhow::Result;

@@ -8,7 +8,10 @@
 
 mod objects;
 mod paired;
+mod report;
 mod rows;
+
+pub use report::write_comparison;
 
 use crate::{MetricsFile, Plot, ValidationError};
 use fathom::catalog::{Table, TableError};

@@ -195,7 +195,7 @@ fn y_range(marks: &[Mark], smallest: f64) -> (f64, f64) {
         .flat_map(|m| match &m.kind {
             MarkKind::Points(points) => points.iter().map(|p| p[2].abs().max(p[3].abs())).collect(),
             MarkKind::Dashed(line) => line.iter().map(|p| p.1.abs()).collect(),
-            MarkKind::Line(_) | MarkKind::Steps(_) => Vec::new(),
+            _ => Vec::new(),
         })
         .filter(|r| r.is_finite())
         .collect();

@@ -7,10 +7,12 @@ use super::{Phase, Task, detect::Detect, measure::Measure, truth::Truth};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
-use fathom_validation::{MetricsFile, RunInfo, ValidateConfig, validate};
+use fathom::format::product::write_text;
+use fathom_validation::{MetricsFile, PlotsFile, RunInfo, ValidateConfig, validate};
 use std::path::PathBuf;
 
 pub use gather::{catalog, limits};
+pub use report::report;
 
 pub struct Validate;
 
@@ -20,7 +22,7 @@ impl Phase for Validate {
     }
 
     fn about(&self) -> &'static str {
-        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches), metrics.json, report/index.html."
+        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches), metrics.json, plots.json, report/index.html, report/report.md, report/plots/*."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
@@ -37,7 +39,7 @@ impl Phase for Validate {
         Ok(vec![Task {
             name: "all".into(),
             path: PathBuf::from("validation.h5"),
-            extra_paths: vec!["metrics.json".into(), "report/index.html".into(), "report".into()],
+            extra_paths: ["metrics.json", "plots.json", "report/index.html", "report"].map(PathBuf::from).into(),
             key,
             cost: 1.0,
             arm: 0,
@@ -61,9 +63,11 @@ impl Phase for Validate {
             metrics: validated.metrics.clone(),
             requirements: run.config.requirements()?.judge(&validated.metrics)?,
         };
-        report::report(run, &input, &validated, &metrics)?;
-        fathom::format::product::write_text(&run.path("metrics.json"), &(serde_json::to_string_pretty(&metrics)? + "\n"))?;
+        // The page is drawn from these files and finished last: without it the task is not done.
+        let _ = std::fs::remove_dir_all(run.path("report"));
+        write_text(&run.path("metrics.json"), &(serde_json::to_string_pretty(&metrics)? + "\n"))?;
+        write_text(&run.path("plots.json"), &(serde_json::to_string(&PlotsFile::new(validated.plots))? + "\n"))?;
         fathom::format::table::write(&run.path(&task.path), &task.key, "matches", &validated.matches)?;
-        Ok(())
+        report::report(run)
     }
 }
