@@ -1,7 +1,8 @@
 //! True objects paired with themselves in two runs, and what each run made of them.
 
 use super::{ArmTables, CELL_ARCSEC, CompareError};
-use crate::scene::{Neighbours, TangentPlane};
+use crate::neighbours::Neighbours;
+use crate::tangent_plane::TangentPlane;
 use fathom::catalog::{ColumnData, Table, TableError};
 use std::collections::BTreeMap;
 

@@ -4,13 +4,11 @@
 
 mod csv;
 mod draw;
-mod figures;
 mod marks;
 mod plots_file;
 
 pub(crate) use csv::csv;
 pub(crate) use draw::{png, register_fonts, svg_panels};
-pub(crate) use figures::figures;
 pub use plots_file::PlotsFile;
 
 use serde::{Deserialize, Serialize};

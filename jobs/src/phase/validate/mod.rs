@@ -1,5 +1,6 @@
 //! validate: catalog against truth: metrics, plots, report.
 
+mod borders;
 mod gather;
 mod report;
 
@@ -60,6 +61,7 @@ impl Phase for Validate {
                 config_hash: product_key::section(&run.config),
                 exposures_key: product_key::key("exposures", exposures.iter().map(String::as_str)),
             },
+            notes: validated.notes.clone(),
             metrics: validated.metrics.clone(),
             requirements: run.config.requirements()?.judge(&validated.metrics)?,
         };
