@@ -1,14 +1,14 @@
 //! The phases of a run, as data: what each needs, makes, and how a task of it is done.
 
 mod associate;
-mod batch;
+pub mod batch;
 mod coadd;
 mod deblend;
 mod detect;
 mod expose;
-mod measure;
+pub mod measure;
 mod sky;
-mod truth;
+pub mod truth;
 mod validate;
 mod visit;
 

@@ -46,7 +46,7 @@ pub struct BlendChild {
     pub status: String,
     /// Distance to the true object \[arcsec\].
     pub separation_arcsec: f64,
-    /// Flux it holds per band, measured (PSF) with error, and true \[nJy\]; NaN where unknown.
+    /// Per band: PSF flux, its error, true flux \[nJy\]; NaN where unknown.
     pub flux_njy: Vec<[f64; 3]>,
     /// Its pixels \[nJy\].
     pub njy_byx: Array3<f32>,

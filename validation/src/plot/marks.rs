@@ -31,12 +31,13 @@ where
         |points: &[(f64, f64)]| -> Vec<(f64, f64)> { points.iter().map(|p| (p.0, y_of(p.1))).filter(|p| in_x(p.0) && in_y(p.1)).collect() };
     let mut label = mark.label.clone();
     let drawn = match &mark.kind {
-        MarkKind::Points(points) => bars_and_points(chart, points.iter().copied(), panel, colour, scale)?,
+        MarkKind::Points(_) => bars_and_points(chart, mark.kind.bars(), panel, colour, scale)?,
         MarkKind::Sampled(points) => {
-            if !label.is_empty() {
-                label += &format!(" (n = {})", points.iter().map(|p| p[4]).sum::<f64>());
+            let n = || points.iter().map(|p| p[4]);
+            if !label.is_empty() && !points.is_empty() {
+                label += &format!(" (n = {}–{})", n().fold(f64::INFINITY, f64::min), n().fold(0.0, f64::max));
             }
-            bars_and_points(chart, points.iter().map(|p| [p[0], p[1], p[2], p[3]]), panel, colour, scale)?
+            bars_and_points(chart, mark.kind.bars(), panel, colour, scale)?
         }
         MarkKind::Dots(points) => {
             chart.draw_series(on_axis(points).into_iter().map(|p| Circle::new(p, px(1.2), colour.mix(0.6).filled())))?
@@ -74,14 +75,14 @@ where
 
 fn bars_and_points<'c, 'a, DB: DrawingBackend + 'a>(
     chart: &'c mut Chart<'a, DB>,
-    points: impl Iterator<Item = [f64; 4]>,
+    points: Vec<[f64; 4]>,
     panel: &Panel,
     colour: RGBColor,
     scale: f64,
 ) -> Result<&'c mut SeriesAnno<'a, DB>, DrawError<DB>> {
     let y_of = |y: f64| if panel.log_y { y.max(1e-300).log10() } else { y };
     let inside = |y: f64| y.clamp(panel.y.0, panel.y.1);
-    let points: Vec<[f64; 4]> = points.filter(|p| (panel.x.0..=panel.x.1).contains(&p[0])).collect();
+    let points: Vec<[f64; 4]> = points.into_iter().filter(|p| (panel.x.0..=panel.x.1).contains(&p[0])).collect();
     chart.draw_series(points.iter().map(|p| {
         let ends = vec![(p[0], inside(y_of(p[2]))), (p[0], inside(y_of(p[3])))];
         PathElement::new(ends, colour.stroke_width(scale.round() as u32))

@@ -4,13 +4,11 @@
 
 mod csv;
 mod draw;
-mod figures;
 mod marks;
 mod plots_file;
 
 pub(crate) use csv::csv;
 pub(crate) use draw::{png, png_panels, register_fonts, svg_panels};
-pub(crate) use figures::figures;
 pub use plots_file::PlotsFile;
 
 use serde::{Deserialize, Serialize};
@@ -166,7 +164,7 @@ pub struct Mark {
 pub enum MarkKind {
     /// Points with error bars: x, y, low, high.
     Points(Vec<[f64; 4]>),
-    /// The same with the number of objects behind each: x, y, low, high, n. The legend shows their sum.
+    /// The same with the number of objects behind each: x, y, low, high, n. The legend shows the least and the most.
     Sampled(Vec<[f64; 5]>),
     /// Many small dots: a scatter plot.
     Dots(Vec<(f64, f64)>),
@@ -242,6 +240,15 @@ impl MarkKind {
             Self::Band(_) => "band",
             Self::Steps(_) => "steps",
             Self::Heat { .. } => "heat",
+        }
+    }
+
+    /// Points with their bars: x, y, low, high.
+    pub(crate) fn bars(&self) -> Vec<[f64; 4]> {
+        match self {
+            Self::Points(points) => points.clone(),
+            Self::Sampled(points) => points.iter().map(|p| [p[0], p[1], p[2], p[3]]).collect(),
+            _ => Vec::new(),
         }
     }
 

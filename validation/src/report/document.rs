@@ -44,10 +44,12 @@ pub enum Block {
     /// Sortable table.
     Table(Grid),
     /// Plot, with its caption; its numbers go into `plots/<name>.csv`.
-    Plot {
+    Plot(Plot),
+    /// Plot of products, not of figures.
+    Map {
         /// The plot.
         plot: Plot,
-        /// Files that its numbers come from; empty: [`Document::numbers`].
+        /// Files that it is drawn from.
         source: String,
     },
     /// Picture with layers that can be switched.
@@ -164,7 +166,7 @@ impl Document {
         fn add<'a>(blocks: &'a [Block], found: &mut Vec<&'a Plot>) {
             for block in blocks {
                 match block {
-                    Block::Plot { plot, .. } => found.push(plot),
+                    Block::Plot(plot) | Block::Map { plot, .. } => found.push(plot),
                     Block::Fold { blocks, .. } => add(blocks, found),
                     _ => {}
                 }

@@ -81,7 +81,8 @@ fn block(block: &Block, document: &Document) -> Result<String, ValidationError> 
         Block::Text(text) => format!("<p>{}</p>\n", escape(text)),
         Block::Headlines(list) => format!("<div class=\"headlines\">{}</div>\n", list.iter().map(headline).collect::<String>()),
         Block::Table(grid) => table(grid),
-        Block::Plot { plot, source } => figure(plot, source, document)?,
+        Block::Plot(plot) => figure(plot, &by_command(document))?,
+        Block::Map { plot, source } => figure(plot, &format!("{}; drawn by <code>fathom report RUN</code>", escape(source)))?,
         Block::Picture(picture) => layered(picture),
         Block::Stamps(grid) => stamps(grid),
         Block::Code(text) => format!("<pre>{}</pre>\n", escape(text)),
@@ -121,8 +122,14 @@ fn cell(text: &str) -> String {
     format!("<td{class}>{}</td>", escape(text))
 }
 
+/// File and command of the figures.
+fn by_command(document: &Document) -> String {
+    let numbers = escape(&document.numbers);
+    format!("<a href=\"{numbers}\">{numbers}</a>; made by <code>{}</code>", escape(&document.command))
+}
+
 /// Panels beside each other, below each other on a phone: SVG where that is light, else PNG.
-fn figure(plot: &Plot, source: &str, document: &Document) -> Result<String, ValidationError> {
+fn figure(plot: &Plot, source: &str) -> Result<String, ValidationError> {
     let name = &plot.name;
     let title = escape(&plot.title);
     let panels: Vec<String> = if plot.is_dense() {
@@ -130,11 +137,6 @@ fn figure(plot: &Plot, source: &str, document: &Document) -> Result<String, Vali
         labelled.map(|(p, png)| format!("<img alt=\"{title}: {}\" src=\"{}\">", escape(p.name()), data_address(&png))).collect()
     } else {
         svg_panels(plot)?
-    };
-    let numbers = escape(&document.numbers);
-    let source = match source {
-        "" => format!("<a href=\"{numbers}\">{numbers}</a>; made by <code>{}</code>", escape(&document.command)),
-        files => format!("{}; drawn by <code>fathom report RUN</code>", escape(files)),
     };
     Ok(format!(
         "<figure id=\"{name}\"><h3>{title}</h3><div class=\"panels\">{}</div><figcaption>{} <span class=\"source\">Numbers: \

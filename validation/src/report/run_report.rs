@@ -2,10 +2,12 @@
 
 use super::document::{Block, Chapter, Document, Grid, Stamp, StampGrid};
 use super::tables::{headlines, stage_tables};
+use super::verdicts::verdicts;
 use crate::key_figures::number;
 use crate::picture::{BlendSheet, CHILD_HEADS, FieldImage, SHEET_HEADS, child_stamps, field_picture, sheet_stamps};
 use crate::plot::{Plot, Section};
 use crate::{Metric, MetricsFile};
+use ndarray::Axis;
 
 /// Everything that a run's report shows, read from its folder.
 #[derive(Debug, Clone)]
@@ -79,11 +81,13 @@ impl RunReport {
             ));
         }
         blocks.push(Block::Headlines(headlines(metrics)));
+        blocks.extend(self.metrics.notes.iter().map(|note| Block::Text(format!("Note: {note}"))));
         blocks.push(Block::Text(
             "Large: measured value; below it its 95 % interval, the limit that theory sets to the same data, and the number of objects. \
              Every record stands in ../metrics.json (schema: documentation of fathom_validation::MetricsFile)."
                 .into(),
         ));
+        blocks.extend(verdicts(&self.metrics.requirements));
         blocks.push(Block::Heading("What was run".into()));
         blocks.push(Block::Table(pairs(["what", "value"], &self.facts)));
         blocks
@@ -103,9 +107,8 @@ impl RunReport {
             blocks.extend(self.field.as_ref().and_then(field_picture).map(Block::Picture));
         }
         let maps = self.maps.iter().filter(|(plot, _)| plot.section == section);
-        blocks.extend(maps.map(|(plot, source)| Block::Plot { plot: plot.clone(), source: source.clone() }));
-        let plots = self.plots.iter().filter(|p| p.section == section);
-        blocks.extend(plots.map(|plot| Block::Plot { plot: plot.clone(), source: String::new() }));
+        blocks.extend(maps.map(|(plot, source)| Block::Map { plot: plot.clone(), source: source.clone() }));
+        blocks.extend(self.plots.iter().filter(|p| p.section == section).cloned().map(Block::Plot));
         if section == Section::Deblending {
             blocks.extend(self.gallery());
         }
@@ -220,21 +223,13 @@ fn sheet_blocks(sheet: &BlendSheet) -> Vec<Block> {
 }
 
 fn child_grid(sheet: &BlendSheet) -> Grid {
-    let mut grid = Grid::new(&[
-        "child",
-        "object",
-        "status",
-        "truth",
-        "separation [arcsec]",
-        "band",
-        "PSF flux [nJy]",
-        "error [nJy]",
-        "true flux [nJy]",
-        "pull",
-    ]);
+    let heads = ["child", "object", "status", "truth", "separation [arcsec]", "band", "true flux [nJy]", "light held [nJy]", "held / true"];
+    let mut grid = Grid::new(&heads);
+    grid.heads.extend(["PSF flux [nJy]", "its error [nJy]"].map(String::from));
+    let shown = |v: f64| if v.is_finite() { number(v) } else { "–".into() };
     for (i, child) in sheet.children.iter().enumerate() {
-        for (band, [flux, error, truth]) in sheet.bands.iter().zip(&child.flux_njy) {
-            let shown = |v: f64| if v.is_finite() { number(v) } else { "–".into() };
+        for (b, (band, [flux, error, truth])) in sheet.bands.iter().zip(&child.flux_njy).enumerate() {
+            let held: f64 = child.njy_byx.index_axis(Axis(0), b).iter().map(|v| f64::from(*v)).filter(|v| v.is_finite()).sum();
             grid.rows.push(vec![
                 (i + 1).to_string(),
                 child.object_id.to_string(),
@@ -242,10 +237,11 @@ fn child_grid(sheet: &BlendSheet) -> Grid {
                 if child.truth_id == 0 { "–".into() } else { child.truth_id.to_string() },
                 shown(child.separation_arcsec),
                 band.clone(),
+                shown(*truth),
+                shown(held),
+                shown(held / truth),
                 shown(*flux),
                 shown(*error),
-                shown(*truth),
-                shown((flux - truth) / error),
             ]);
         }
     }

@@ -1,5 +1,6 @@
 //! validate: catalog against truth: metrics, plots, report.
 
+mod borders;
 mod gather;
 mod report;
 
@@ -8,7 +9,7 @@ use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
 use fathom::format::product::write_text;
-use fathom_validation::{MetricsFile, PlotsFile, RunInfo, validate};
+use fathom_validation::{MetricsFile, PlotsFile, RunInfo, ValidateConfig, validate};
 use std::path::PathBuf;
 
 pub use gather::{catalog, limits};
@@ -27,12 +28,16 @@ impl Phase for Validate {
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let c = &run.config;
-        let (config, name) = (product_key::section(&c.validate), product_key::section(&c.run));
+        // Requirements by content, not by name: the file may be moved.
+        let settings = ValidateConfig { requirements: String::new(), ..c.validate.clone() };
+        let (config, name) = (product_key::section(&settings), product_key::section(&c.run));
+        let requirements = c.requirements_text()?;
         let mut inputs = Vec::new();
         for phase in [&Measure as &dyn Phase, &Truth, &Detect] {
             inputs.extend(phase.tasks(run)?.into_iter().map(|t| t.key));
         }
-        let key = product_key::key("validate", [config.as_str(), &name].into_iter().chain(inputs.iter().map(String::as_str)));
+        let key =
+            product_key::key("validate", [config.as_str(), &name, &requirements].into_iter().chain(inputs.iter().map(String::as_str)));
         Ok(vec![Task {
             name: "all".into(),
             path: PathBuf::from("validation.h5"),
@@ -57,7 +62,9 @@ impl Phase for Validate {
                 config_hash: product_key::section(&run.config),
                 exposures_key: product_key::key("exposures", exposures.iter().map(String::as_str)),
             },
+            notes: validated.notes.clone(),
             metrics: validated.metrics.clone(),
+            requirements: run.config.requirements()?.judge(&validated.metrics)?,
         };
         // The page is drawn from these files and finished last: without it the task is not done.
         let _ = std::fs::remove_dir_all(run.path("report"));

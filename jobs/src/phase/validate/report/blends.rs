@@ -6,13 +6,14 @@ use crate::phase::{Phase, truth::Truth};
 use crate::run::Run;
 use anyhow::Result;
 use fathom::associate::{Parent, object_id};
+use fathom::deblend::Deblended;
 use fathom::footprint::HeavyFootprint;
 use fathom::format::coadd::Plane;
 use fathom::format::truth_pixels::TruthPixels;
 use fathom::geometry::{Box2, PixelPoint, SkyPoint};
 use fathom_validation::{BlendChild, BlendSheet};
 use ndarray::{Array3, Axis};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 /// Blends shown.
@@ -29,11 +30,14 @@ pub fn worst(run: &Run, shown: &Shown) -> Result<(Vec<BlendSheet>, String)> {
         false => {
             (by_light, "whose light is divided worst: light of a detectable object held by other children, in units of its flux error")
         }
-        true => (by_flux(run, shown)?, "in which a PSF flux of a matched child is furthest from the truth, in units of its error"),
+        true => (
+            by_held_light(run, shown)?,
+            "in which the light that a matched child holds is furthest from the truth, in units of its PSF flux error and a tenth of it",
+        ),
     };
     let note = match scored.len() {
         0 => "No child of a blend is matched with a true object: there is nothing to show.".to_owned(),
-        n => format!("Of {n} blends those {measure}. Others: fathom cutout RUN --parent ID."),
+        _ => format!("The blends {measure} (the score). Others: fathom cutout RUN --parent ID."),
     };
     let parents = run.parents(shown.arm)?;
     let place = |(parent_id, score): (i64, f64)| {
@@ -59,29 +63,35 @@ fn by_light(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
     Ok(rows.filter(|((arm, _), _)| **arm == shown.name).map(|((_, id), score)| (*id, *score)).collect())
 }
 
-/// Blends by the largest flux pull of their matched children, worst first.
-fn by_flux(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
+/// Blends by the light that their matched children hold, worst first: the largest |held − true| / √(σ² + (0.1 true)²), since a
+/// footprint always ends before the wings of a bright object do. Memory: one batch of blends.
+fn by_held_light(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
     let matches = &shown.matches;
     if matches.n_rows() == 0 || shown.catalog.columns().is_empty() {
         return Ok(Vec::new());
     }
     let (truth_rows, catalog_rows) = (rows_by_id(&shown.truth), rows_by_id(&shown.catalog));
-    let mut worst: BTreeMap<i64, f64> = BTreeMap::new();
-    for (truth_id, object_id) in matches.i64("truth_id")?.iter().zip(matches.i64("object_id")?) {
-        let (Some(&t), Some(&o)) = (truth_rows.get(truth_id), catalog_rows.get(object_id)) else { continue };
-        let parent = shown.catalog.i64("parent_id")?[o];
-        if parent == *object_id {
-            continue; // Alone in its parent.
-        }
-        for band in &run.config.run.bands {
-            let [flux, error, truth] = fluxes(shown, band, Some(o), Some(t));
-            let pull = ((flux - truth) / error).abs();
-            if pull.is_finite() {
-                worst.entry(parent).and_modify(|w| *w = w.max(pull)).or_insert(pull);
-            }
-        }
+    let matched = matches.i64("object_id")?.iter().zip(matches.i64("truth_id")?).zip(matches.text("status")?);
+    let truth_of: HashMap<i64, i64> = matched.filter(|(_, status)| *status == "matched").map(|((o, t), _)| (*o, *t)).collect();
+    let score = |parent: i64, blend: &Deblended| {
+        let children = blend.children.iter().enumerate().filter_map(|(k, child)| {
+            let id = object_id(parent, 0, k as u32 + 1);
+            Some((child, *catalog_rows.get(&id)?, *truth_rows.get(truth_of.get(&id)?)?))
+        });
+        let off = children.flat_map(|(child, row, truth_row)| {
+            run.config.run.bands.iter().zip(&child.values_njy).map(move |(band, values)| {
+                let [_, sigma, truth] = fluxes(shown, band, Some(row), Some(truth_row));
+                let held = values.iter().map(|v| f64::from(*v)).filter(|v| v.is_finite()).sum::<f64>();
+                (held - truth).abs() / sigma.hypot(0.1 * truth)
+            })
+        });
+        off.filter(|v| v.is_finite()).fold(0.0, f64::max)
+    };
+    let mut list = Vec::new();
+    for index in 0..batch::batches(&run.parents(shown.arm)?).len() {
+        let blends = fathom::format::blends::read(&run.path(run.piece_path(shown.arm, "blends", &batch::name(index))))?;
+        list.extend(blends.iter().map(|(parent, blend)| (*parent, score(*parent, blend))).filter(|(_, score)| *score > 0.0));
     }
-    let mut list: Vec<(i64, f64)> = worst.into_iter().collect();
     // Stable: ties stay in the order of ids.
     list.sort_by(|a, b| b.1.total_cmp(&a.1));
     Ok(list)
@@ -133,7 +143,7 @@ fn sheet(
     Ok(BlendSheet {
         parent_id: parents[i].id,
         at_deg: (sky.ra_deg(), sky.dec_deg()),
-        score: format!("{} children, score {score:.0} sigma", children.len()),
+        score: format!("{} children, score {score:.1}", children.len()),
         bands: bands.clone(),
         sigma_njy,
         data_njy_byx,
