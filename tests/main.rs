@@ -8,5 +8,6 @@ mod launch;
 mod layout;
 mod ranks;
 mod real_data;
+mod report;
 mod reuse;
 mod truth;

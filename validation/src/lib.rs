@@ -15,7 +15,8 @@ mod synthetic;
 mod testing;
 
 mod check_input;
-mod html;
+mod compare;
+mod history;
 mod key_figures;
 mod match_table;
 mod matching;
@@ -23,7 +24,7 @@ mod metric;
 mod neighbours;
 mod picture;
 mod plot;
-mod report;
+mod requirements;
 mod scene;
 mod statistics;
 mod survey;
@@ -31,11 +32,17 @@ mod tangent_plane;
 mod validate;
 
 pub mod limit;
+pub mod report;
 pub mod selftest;
 pub mod theory;
 
+pub use compare::{
+    ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare, write_comparison,
+};
+pub use history::{PastRun, write_history};
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};
-pub use plot::{Corner, Mark, MarkKind, Panel, Plot, Section};
-pub use report::{BandImage, ReportInput, write_report};
+pub use picture::{BandImage, BlendChild, BlendSheet, FieldImage, FieldMark, Panel2d, PanelPixels, write_sheet};
+pub use plot::{Corner, Mark, MarkKind, Palette, Panel, Plot, PlotsFile, Section};
+pub use requirements::{Outcome, Quantity, Requirement, RequirementError, Requirements, Verdict, verdict_lines};
 pub use validate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, Validated, ValidationError, validate};

@@ -24,11 +24,13 @@ pub struct ValidateConfig {
     pub ignore_below_snr: f64,
     /// Replicates of the bootstrap over blocks of sky.
     pub n_bootstrap: usize,
+    /// File of requirements ([`crate::Requirements`]); empty: those that ship with fathom.
+    pub requirements: String,
 }
 
 impl Default for ValidateConfig {
     fn default() -> Self {
-        Self { match_radius_fwhm: 1.0, magnitude_bin: 0.25, ignore_below_snr: 2.0, n_bootstrap: 400 }
+        Self { match_radius_fwhm: 1.0, magnitude_bin: 0.25, ignore_below_snr: 2.0, n_bootstrap: 400, requirements: String::new() }
     }
 }
 

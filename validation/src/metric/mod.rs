@@ -11,7 +11,10 @@
 //!   "run": {"name": "...", "bands": ["g", "r"], "config_hash": "...", "exposures_key": "..."},
 //!   "notes": ["arm main: the catalog has no rows"],
 //!   "metrics": [{"name": "detection.completeness.m50", "band": "r", "class": "", "regime": "isolated",
-//!                "value": 25.13, "lo": 25.08, "hi": 25.19, "limit": 25.21, "unit": "mag", "n": 812}]
+//!                "value": 25.13, "lo": 25.08, "hi": 25.19, "limit": 25.21, "unit": "mag", "n": 812}],
+//!   "requirements": [{"name": "depth", "metric": "detection.completeness.m50", "band": "r", "class": "", "regime": "isolated",
+//!                     "of": "value - limit", "min": -0.1, "max": null, "unit": "mag", "value": -0.08, "lo": -0.13, "hi": -0.02,
+//!                     "n": 812, "margin": 0.02, "is_certain": false, "outcome": "pass", "why": "..."}]
 //! }
 //! ```
 //!
@@ -29,6 +32,7 @@
 //! | `limit` | what theory allows for the same data; null: not known |
 //! | `unit` | empty for a pure number |
 //! | `n` | objects (or trials) behind it |
+//! | `requirements` | the run's requirements held against the figures: fields of [`crate::Verdict`]; missing or empty in files from before there were any |
 //!
 //! A record is named by (`name`, `band`, `class`, `regime`), which occurs once. Names, and what each means, stand in the page of the
 //! family's file in `validation/src/metric`.
@@ -104,6 +108,9 @@ pub struct MetricsFile {
     pub notes: Vec<String>,
     /// All figures.
     pub metrics: Vec<Metric>,
+    /// The run's requirements held against them; empty in files from before there were any.
+    #[serde(default)]
+    pub requirements: Vec<crate::Verdict>,
 }
 
 /// A value with its 95 % interval and the number of objects behind it.
