@@ -117,7 +117,9 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, FilterError> {
     let letters: Vec<char> = text.chars().collect();
     let mut found = Vec::new();
     let mut i = 0;
-    let take = |from: usize, belongs: &dyn Fn(usize) -> bool| -> String { (from..letters.len()).take_while(|&k| belongs(k)).map(|k| letters[k]).collect() };
+    let take = |from: usize, belongs: &dyn Fn(usize) -> bool| -> String {
+        (from..letters.len()).take_while(|&k| belongs(k)).map(|k| letters[k]).collect()
+    };
     while i < letters.len() {
         let (at, c) = (i + 1, letters[i]);
         let is_number = c.is_ascii_digit() || (c == '.' && letters.get(i + 1).is_some_and(char::is_ascii_digit));
@@ -143,7 +145,11 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, FilterError> {
         } else {
             let rest: String = letters[i..].iter().take(2).collect();
             let Some(sign) = SIGNS.into_iter().find(|s| rest.starts_with(s)) else {
-                return Err(FilterError::Syntax { at, found: format!("\"{c}\""), expected: "a name, a number, a text, an operator or a bracket" });
+                return Err(FilterError::Syntax {
+                    at,
+                    found: format!("\"{c}\""),
+                    expected: "a name, a number, a text, an operator or a bracket",
+                });
             };
             i += sign.len();
             found.push((at, Token::Sign(sign)));

@@ -38,7 +38,12 @@ fn trends(runs: &[PastRun]) -> Vec<Trend> {
     for (i, run) in runs.iter().enumerate() {
         for key in select(&run.metrics.metrics) {
             let at = trends.iter().position(|t| t.label == key.label && t.unit == key.unit).unwrap_or_else(|| {
-                trends.push(Trend { label: key.label.clone(), unit: key.unit.to_owned(), values: vec![None; runs.len()], n: vec![0; runs.len()] });
+                trends.push(Trend {
+                    label: key.label.clone(),
+                    unit: key.unit.to_owned(),
+                    values: vec![None; runs.len()],
+                    n: vec![0; runs.len()],
+                });
                 trends.len() - 1
             });
             let m = key.metric;
@@ -69,7 +74,9 @@ pub fn write_history(folder: &Path, runs: &[PastRun], command: &str) -> Result<V
         listed.rows.push(vec![(i + 1).to_string(), run.name.clone(), run.date.clone(), run.metrics.run.bands.join(", "), same]);
     }
     let mut blocks = vec![Block::Table(listed), Block::Table(grid(runs, &trends))];
-    blocks.push(Block::Text("Values with their 95 % intervals in history.csv. Runs on other pixels have another theory: read them beside it.".into()));
+    blocks.push(Block::Text(
+        "Values with their 95 % intervals in history.csv. Runs on other pixels have another theory: read them beside it.".into(),
+    ));
     let plots = trends.iter().enumerate().map(|(i, t)| Block::Plot(plot(i, t))).collect();
     let document = Document {
         title: "Trends".into(),
@@ -201,7 +208,11 @@ mod tests {
         };
         let info = RunInfo { name: name.into(), bands: vec!["r".into()], config_hash: String::new(), exposures_key: "k".into() };
         let metrics = vec![metric("detection.completeness.m50", "r", m50), metric("detection.purity", "", Some(0.98))];
-        PastRun { name: name.into(), date: "2026-01-01".into(), metrics: MetricsFile { schema: 1, run: info, metrics, requirements: vec![] } }
+        PastRun {
+            name: name.into(),
+            date: "2026-01-01".into(),
+            metrics: MetricsFile { schema: 1, run: info, metrics, requirements: vec![] },
+        }
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub fn compare_runs(folders: &[PathBuf], out: Option<&Path>) -> Result<()> {
         .map(|other| compare(&runs[0], other, &options))
         .collect::<Result<Vec<_>, _>>()
         // Runs of other pixels are no input for this command.
-        .map_err(|e| if matches!(e, CompareError::OtherPixels { .. }) { anyhow::Error::from(ConfigError(e.to_string())) } else { e.into() })?;
+        .map_err(
+            |e| if matches!(e, CompareError::OtherPixels { .. }) { anyhow::Error::from(ConfigError(e.to_string())) } else { e.into() },
+        )?;
     let default = PathBuf::from(format!("compare-{}", names.join("-")));
     let out = out.unwrap_or(&default);
     let command = format!("fathom compare {}", folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(" "));
@@ -69,7 +71,11 @@ fn compared(run: &Run, name: &str) -> Result<ComparedRun> {
         arms.push(ArmTables { name: arm.name.clone(), truth, catalog, matches: rows_of(&matches, &arm.name)?, blends });
     }
     if arms.is_empty() {
-        return Err(ConfigError(format!("{} has no truth; expected runs with truth, which alone says what is better", run.folder.display())).into());
+        return Err(ConfigError(format!(
+            "{} has no truth; expected runs with truth, which alone says what is better",
+            run.folder.display()
+        ))
+        .into());
     }
     let settings: toml::Table = toml::from_str(&run.config.to_toml())?;
     let mut flat = Vec::new();

@@ -52,7 +52,9 @@ pub fn cutout(folder: &Path, target: &Target, band: Option<&str>, arm: Option<&s
     let bands = match band {
         None => all,
         Some(band) if all.iter().any(|b| b == band) => vec![band.to_owned()],
-        Some(band) => return Err(ConfigError(format!("--band {band}: the run has no such band; expected one of {}", all.join(", "))).into()),
+        Some(band) => {
+            return Err(ConfigError(format!("--band {band}: the run has no such band; expected one of {}", all.join(", "))).into());
+        }
     };
     let (bbox, cuts, rows, default) = match target {
         Target::Place { ra_deg, dec_deg, size_arcsec, planes } => {
@@ -70,7 +72,12 @@ pub fn cutout(folder: &Path, target: &Target, band: Option<&str>, arm: Option<&s
     let (fits, png) = (stem.with_extension("fits"), stem.with_extension("png"));
     write_fits(&run, &fits, &bbox, &cuts)?;
     let scale = run.config.sky_map.pixel_scale_arcsec;
-    let caption = format!("{}: {:.1} x {:.1} arcsec, north up, east left", run.config.run.name, f64::from(bbox.width) * scale, f64::from(bbox.height) * scale);
+    let caption = format!(
+        "{}: {:.1} x {:.1} arcsec, north up, east left",
+        run.config.run.name,
+        f64::from(bbox.width) * scale,
+        f64::from(bbox.height) * scale
+    );
     write_sheet(&png, &caption, &rows)?;
     println!("{}\n{}", fits.display(), png.display());
     Ok(())
@@ -167,7 +174,9 @@ fn place_panels(run: &Run, arm: usize, bands: &[String], planes: &[String], cuts
                 CutPixels::Real(values) if ["significance", "free_sed"].contains(&plane.as_str()) => {
                     PanelPixels::Signed { values: values.clone(), range: 10.0 }
                 }
-                CutPixels::Real(values) if plane == "image" => PanelPixels::Light { njy: values.clone(), sigma_njy: sigma(run, arm, &cut.band, bbox)? },
+                CutPixels::Real(values) if plane == "image" => {
+                    PanelPixels::Light { njy: values.clone(), sigma_njy: sigma(run, arm, &cut.band, bbox)? }
+                }
                 CutPixels::Real(values) => PanelPixels::Linear(values.clone()),
             };
             row.push(Panel2d { label, pixels });
@@ -256,7 +265,8 @@ impl Blend {
 
     /// A row in colour, then a row a band: data, model, every child, residual, truth, model - truth.
     fn panels(&self) -> Vec<Vec<Panel2d>> {
-        let mut columns: Vec<(String, Array3<f32>, bool)> = vec![("data".into(), self.data.clone(), false), ("model".into(), self.model.clone(), false)];
+        let mut columns: Vec<(String, Array3<f32>, bool)> =
+            vec![("data".into(), self.data.clone(), false), ("model".into(), self.model.clone(), false)];
         columns.extend(self.children.iter().enumerate().map(|(i, c)| (format!("child {}", i + 1), c.clone(), false)));
         columns.push(("data - model".into(), self.residual(), true));
         if let Some(truth) = &self.truth {
@@ -292,7 +302,8 @@ fn truth(run: &Run, arm: usize, of_band: &[usize], bbox: &Box2) -> Result<Option
     }
     let folder = run.path(Path::new(&run.arms[arm].name).join("truth_pixels"));
     let entries = std::fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.extension().is_some_and(|e| e == "h5")).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.extension().is_some_and(|e| e == "h5")).collect();
     paths.sort();
     let mut sum = Array3::zeros((of_band.len(), bbox.height as usize, bbox.width as usize));
     for path in paths {

@@ -55,7 +55,9 @@ mod tests {
     /// From `date -u -d @...`: a leap day, the last second of a year, the epoch.
     #[test]
     fn dates_of_unix_seconds() {
-        for (seconds, expected) in [(0, "1970-01-01T00:00:00Z"), (1_709_210_096, "2024-02-29T12:34:56Z"), (1_767_225_599, "2025-12-31T23:59:59Z")] {
+        for (seconds, expected) in
+            [(0, "1970-01-01T00:00:00Z"), (1_709_210_096, "2024-02-29T12:34:56Z"), (1_767_225_599, "2025-12-31T23:59:59Z")]
+        {
             assert_eq!(super::utc(seconds), expected);
         }
     }

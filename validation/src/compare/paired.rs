@@ -38,7 +38,10 @@ impl CellWeights {
         for cell in cells {
             by_cell.entry(cell).or_insert_with(|| {
                 let mut rng = keyed_rng(seed, "compare", cell as u64, 0);
-                let draw = |_| { let times: f64 = poisson.sample(&mut rng); times.min(255.0) as u8 };
+                let draw = |_| {
+                    let times: f64 = poisson.sample(&mut rng);
+                    times.min(255.0) as u8
+                };
                 (0..n).map(draw).collect()
             });
         }
@@ -98,7 +101,13 @@ fn badness(better: Better, value: f64) -> f64 {
 }
 
 /// Compares a statistic of both runs; `count_objects`: the values are losses of single objects, so that it can be said for how many each run is better.
-pub fn figure(label: &Label, values: &PairedValues, statistic: fn(&[f64]) -> f64, weights: &CellWeights, count_objects: bool) -> ComparedFigure {
+pub fn figure(
+    label: &Label,
+    values: &PairedValues,
+    statistic: fn(&[f64]) -> f64,
+    weights: &CellWeights,
+    count_objects: bool,
+) -> ComparedFigure {
     let mut figure = blank(label, values.first.len());
     let (first, other) = (statistic(&values.first), statistic(&values.other));
     if !(first.is_finite() && other.is_finite()) {
@@ -287,7 +296,13 @@ mod tests {
     fn shares_are_judged_by_the_discordant_objects() {
         let mut values = PairedValues::default();
         for i in 0..200 {
-            let (a, b) = if i < 2 { (1.0, 0.0) } else if i < 16 { (0.0, 1.0) } else { (f64::from(i % 2), f64::from(i % 2)) };
+            let (a, b) = if i < 2 {
+                (1.0, 0.0)
+            } else if i < 16 {
+                (0.0, 1.0)
+            } else {
+                (f64::from(i % 2), f64::from(i % 2))
+            };
             values.push(i as i64, a, b);
         }
         let f = share(&Label { better: Better::Higher, unit: "%", ..LABEL }, &values, &weights(&values));

@@ -1,7 +1,7 @@
 //! A comparison written down: page, text, JSON, tables.
 
 use super::rows::count;
-use super::{Better, Change, CompareError, Comparison, ComparedFigure, ComparedRun};
+use super::{Better, Change, CompareError, ComparedFigure, ComparedRun, Comparison};
 use crate::ValidationError;
 use crate::key_figures::{number, select};
 use crate::report::{Block, Chapter, Document, Grid, Headline, write_document};
@@ -21,7 +21,12 @@ const MAX_LISTED: usize = 30;
 ///
 /// # Errors
 /// [`CompareError`] if a file cannot be written.
-pub fn write_comparison(folder: &Path, runs: &[ComparedRun], comparisons: &[Comparison], command: &str) -> Result<Vec<String>, CompareError> {
+pub fn write_comparison(
+    folder: &Path,
+    runs: &[ComparedRun],
+    comparisons: &[Comparison],
+    command: &str,
+) -> Result<Vec<String>, CompareError> {
     let file = |e: FormatError| ValidationError::File(Arc::new(e));
     let chapters = std::iter::once(summary(runs, comparisons)).chain(comparisons.iter().flat_map(details)).collect();
     let document = Document {
@@ -140,7 +145,8 @@ fn side_by_side(runs: &[ComparedRun]) -> Grid {
 fn details(c: &Comparison) -> Vec<Chapter> {
     let all: Vec<&ComparedFigure> = c.figures.iter().collect();
     let families = [("detection", "Detection"), ("deblend", "Deblending"), ("photometry", "Photometry"), ("astrometry", "Astrometry")];
-    let mut blocks: Vec<Block> = c.plots.iter().map(|p| Block::Plot(crate::Plot { name: format!("{}_{}", p.name, c.other), ..p.clone() })).collect();
+    let mut blocks: Vec<Block> =
+        c.plots.iter().map(|p| Block::Plot(crate::Plot { name: format!("{}_{}", p.name, c.other), ..p.clone() })).collect();
     for (family, title) in families {
         let of_family: Vec<&ComparedFigure> = all.iter().copied().filter(|f| f.name.starts_with(family)).collect();
         if !of_family.is_empty() {
@@ -164,7 +170,19 @@ fn anchor(name: &str) -> String {
 
 fn figure_grid(figures: &[&ComparedFigure]) -> Grid {
     let heads = [
-        "figure", "band", "class", "regime", "first", "other", "difference (95 % interval)", "unit", "objects", "better / worse for", "p", "verdict", "sure",
+        "figure",
+        "band",
+        "class",
+        "regime",
+        "first",
+        "other",
+        "difference (95 % interval)",
+        "unit",
+        "objects",
+        "better / worse for",
+        "p",
+        "verdict",
+        "sure",
     ];
     let mut grid = Grid::new(&heads);
     grid.rows = figures
@@ -217,7 +235,11 @@ fn gained_and_lost(c: &Comparison) -> Vec<Block> {
         grid.rows = rows.iter().take(MAX_LISTED).map(row).collect();
         let shown = if rows.len() > MAX_LISTED { format!("; the {MAX_LISTED} brightest") } else { String::new() };
         let summary = format!("{title} {}: {} true objects{shown}", c.other, rows.len());
-        blocks.push(if rows.is_empty() { Block::Text(format!("{summary}.")) } else { Block::Fold { summary, blocks: vec![Block::Table(grid)] } });
+        blocks.push(if rows.is_empty() {
+            Block::Text(format!("{summary}."))
+        } else {
+            Block::Fold { summary, blocks: vec![Block::Table(grid)] }
+        });
     }
     blocks
 }

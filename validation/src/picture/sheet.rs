@@ -14,7 +14,8 @@ const MAX_WIDTH_PX: usize = 2400;
 const LABEL_PX: usize = 22;
 const GAP_PX: usize = 6;
 /// Colours of mask bits that are set, by the lowest one; none set is white.
-const MASK_COLOURS: [[u8; 3]; 7] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [60, 60, 60]];
+const MASK_COLOURS: [[u8; 3]; 7] =
+    [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [60, 60, 60]];
 
 /// An image with its label.
 #[derive(Debug, Clone)]
