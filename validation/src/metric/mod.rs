@@ -54,6 +54,7 @@ pub(crate) mod residual;
 pub(crate) mod residual_plots;
 pub(crate) mod shape;
 pub(crate) mod star_galaxy;
+pub(crate) mod survey_numbers;
 
 use crate::statistics::Share;
 use serde::{Deserialize, Serialize};
