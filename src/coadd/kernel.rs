@@ -2,8 +2,9 @@
 
 use super::warp::floor;
 
-/// Phases in the table; linear interpolation between them errs by less than 1e-7.
-const N_PHASES: usize = 2048;
+/// Phases in the table, 2^10; linear interpolation between them errs by less than 5e-7.
+const PHASE_BITS: u32 = 10;
+const N_PHASES: usize = 1 << PHASE_BITS;
 
 /// Largest number of taps of a kernel.
 pub(crate) const MAX_TAPS: usize = 10;
@@ -14,13 +15,15 @@ pub(crate) struct Lanczos {
     order: usize,
     /// Weights by phase, `2 order` a phase.
     table: Vec<[f64; MAX_TAPS]>,
+    /// The same in single precision, each phase padded with zeros to whole registers of eight.
+    lanes: Vec<f32>,
 }
 
 impl Lanczos {
     /// Kernel of the given order a: L(t) = sinc(t) sinc(t/a) for |t| < a.
     pub fn new(order: usize) -> Self {
         let sinc = |t: f64| if t.abs() < 1e-12 { 1.0 } else { (std::f64::consts::PI * t).sin() / (std::f64::consts::PI * t) };
-        let table = (0..=N_PHASES)
+        let table: Vec<[f64; MAX_TAPS]> = (0..=N_PHASES)
             .map(|i| {
                 let f = i as f64 / N_PHASES as f64;
                 let mut w = [0.0; MAX_TAPS];
@@ -40,7 +43,10 @@ impl Lanczos {
                 w.map(|w| w / sum)
             })
             .collect();
-        Self { order, table }
+        let n_lanes = (2 * order).next_multiple_of(8);
+        let lane = |w: &[f64; MAX_TAPS], l: usize| w.get(l).map_or(0.0, |w| *w as f32);
+        let lanes = table.iter().flat_map(|w| (0..n_lanes).map(move |l| lane(w, l))).collect();
+        Self { order, table, lanes }
     }
 
     /// Number of taps an axis; the first is at floor(x) - order + 1.
@@ -61,6 +67,17 @@ impl Lanczos {
         let t = u - i as f64;
         let (a, b) = (&self.table[i], &self.table[i + 1]);
         std::array::from_fn(|j| a[j] + t * (b[j] - a[j]))
+    }
+
+    /// The same in `L` lanes (the number of taps, to whole registers of eight) at phase `fraction` / 2^20; they sum to 1 within 3e-7.
+    #[inline(always)]
+    pub fn lanes<const L: usize>(&self, fraction: u32) -> [f32; L] {
+        const PLACE_BITS: u32 = 20 - PHASE_BITS;
+        let i = (fraction >> PLACE_BITS) as usize;
+        let t = (fraction & ((1 << PLACE_BITS) - 1)) as i32 as f32 * (1.0 / (1 << PLACE_BITS) as f32);
+        let row = |i: usize| -> [f32; L] { self.lanes[i * L..(i + 1) * L].try_into().expect("L lanes") };
+        let (a, b) = (row(i), row(i + 1));
+        std::array::from_fn(|l| t.mul_add(b[l] - a[l], a[l]))
     }
 
     /// Σ_n k(n - x) k(n - x - u) for the phase x (in 0..1) that has the weights `first`: what two outputs, `u` input pixels apart on
@@ -91,6 +108,23 @@ mod tests {
             let w = k.weights::<MAX_TAPS>(0.0);
             assert!(w.iter().enumerate().all(|(j, &w)| w.to_bits() == f64::from(u8::from(j == order - 1)).to_bits()));
         }
+    }
+
+    /// The lanes are the weights to single precision, exact at whole shifts; those beyond the taps are 0.
+    #[test]
+    fn lanes_are_the_weights() {
+        fn check<const L: usize>(order: usize) {
+            let k = Lanczos::new(order);
+            for fraction in (0..1 << 20).step_by(977) {
+                let (lanes, w) = (k.lanes::<L>(fraction), k.weights::<MAX_TAPS>(f64::from(fraction) / f64::from(1 << 20)));
+                let expected = |l: usize| w.get(l).copied().unwrap_or(0.0);
+                assert!((0..L).all(|l| (f64::from(lanes[l]) - expected(l)).abs() < 2e-7));
+                assert_abs_diff_eq!(lanes.iter().map(|v| f64::from(*v)).sum::<f64>(), 1.0, epsilon = 3e-7);
+            }
+            assert!(k.lanes::<L>(0).iter().enumerate().all(|(l, v)| v.to_bits() == f32::from(u8::from(l == order - 1)).to_bits()));
+        }
+        check::<8>(3);
+        check::<16>(5);
     }
 
     /// Phase-averaged covariance of Lanczos-3 output: .8934, .1003, -.0680, .0240, -.0032, .0003.

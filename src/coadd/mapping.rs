@@ -1,12 +1,15 @@
-//! Tract pixels to exposure pixels: exact on a grid of nodes, bilinear between, checked.
+//! Tract pixels to exposure pixels: exact on a grid of nodes, bilinear between, checked and refined where it errs.
 
 use crate::geometry::{Box2, PixelPoint, Wcs};
 use ndarray::Array2;
 
 /// Side of a block between nodes \[tract pixel\]; nodes are anchored to the tract, never to a patch.
-const STEP_PX: i32 = 32;
+pub(crate) const STEP_PX: i32 = 32;
 
-/// Largest error of the bilinear interpolation that is accepted \[exposure pixel\]; blocks that err more are mapped pixel by pixel.
+/// Squares are not divided further, but mapped pixel by pixel \[tract pixel\].
+const MIN_STEP_PX: i32 = 4;
+
+/// Largest error of the bilinear interpolation that is accepted \[exposure pixel\]; squares that err more are divided.
 const TOLERANCE_PX: f64 = 5e-4;
 
 /// Positions on one exposure of all pixels of a tract box.
@@ -29,7 +32,47 @@ struct Nodes {
     y: Array2<f64>,
 }
 
-/// A row's share of the bilinear interpolation in one block: position = start + u * step, u the fraction of the block's side.
+/// Part of a row of a [`Mapping`]: pixels of one block.
+pub(crate) struct Run<'a> {
+    /// Columns of the box.
+    pub columns: std::ops::Range<usize>,
+    /// Exposure columns.
+    pub x: &'a [f64],
+    /// Exposure rows.
+    pub y: &'a [f64],
+    /// Exposure pixels per tract pixel: the ratio of the pixels' areas.
+    pub area: f64,
+}
+
+/// A square of tract pixels and the positions of its corners: at the first pixel, along x, along y, opposite.
+struct Square {
+    corner: (i32, i32),
+    side: i32,
+    nodes: [(f64, f64); 4],
+}
+
+impl Square {
+    fn bbox(&self) -> Box2 {
+        Box2::new(self.corner.0, self.corner.1, self.side, self.side)
+    }
+
+    fn fraction(&self, pixels: i32) -> f64 {
+        f64::from(pixels) / f64::from(self.side)
+    }
+
+    /// Positions along the row at fraction `v` of the side.
+    fn row(&self, v: f64) -> Along {
+        let [sw, se, nw, ne] = self.nodes;
+        let ends = |a: f64, b: f64, c: f64, d: f64| {
+            let left = a + v * (c - a);
+            (left, b + v * (d - b) - left)
+        };
+        let ((x, dx), (y, dy)) = (ends(sw.0, se.0, nw.0, ne.0), ends(sw.1, se.1, nw.1, ne.1));
+        Along { start: (x, y), step: (dx, dy) }
+    }
+}
+
+/// A row's share of the bilinear interpolation in one square: position = start + u * step, u the fraction of the block's side.
 struct Along {
     start: (f64, f64),
     step: (f64, f64),
@@ -56,16 +99,6 @@ impl Nodes {
             (*x, y[[j, i]]) = exact(tract, exposure, at(first_block.0, i), at(first_block.1, j));
         }
         Self { first_block, x, y }
-    }
-
-    /// Positions along the row at fraction `v` of block `(j, i)`.
-    fn along(&self, j: usize, i: usize, v: f64) -> Along {
-        let ends = |a: &Array2<f64>| {
-            let left = a[[j, i]] + v * (a[[j + 1, i]] - a[[j, i]]);
-            (left, a[[j, i + 1]] + v * (a[[j + 1, i + 1]] - a[[j, i + 1]]) - left)
-        };
-        let ((x, dx), (y, dy)) = (ends(&self.x), ends(&self.y));
-        Along { start: (x, y), step: (dx, dy) }
     }
 
     fn jacobian(&self, j: usize, i: usize) -> Jacobian {
@@ -97,40 +130,75 @@ pub(crate) fn image_of(tract: &Wcs, exposure: &Wcs, bbox: &Box2) -> Box2 {
 impl Mapping {
     pub fn new(tract: &Wcs, exposure: &Wcs, bbox: Box2) -> Self {
         let blocks = Nodes::new(tract, exposure, &bbox);
-        let (mut x, mut y) = (Array2::zeros(bbox.shape()), Array2::zeros(bbox.shape()));
-        let (n_rows, n_columns) = (blocks.x.nrows() - 1, blocks.x.ncols() - 1);
-        for j in 0..n_rows {
-            for i in 0..n_columns {
-                let corner = ((blocks.first_block.0 + i as i32) * STEP_PX, (blocks.first_block.1 + j as i32) * STEP_PX);
-                let part = bbox.intersect(&Box2::new(corner.0, corner.1, STEP_PX, STEP_PX));
-                let half = f64::from(STEP_PX) / 2.0;
-                let (mx, my) = exact(tract, exposure, f64::from(corner.0) + half, f64::from(corner.1) + half);
-                let middle = blocks.along(j, i, 0.5).at(0.5);
-                // NaN fails the comparison: such blocks, too, are mapped pixel by pixel.
-                let is_smooth = (mx - middle.0).hypot(my - middle.1) <= TOLERANCE_PX;
-                let fraction = |t: i32, corner: i32| f64::from(t - corner) / f64::from(STEP_PX);
-                let (mut x, mut y) = (x.slice_mut(bbox.slice_of(&part)), y.slice_mut(bbox.slice_of(&part)));
-                for (ty, (mut x, mut y)) in (part.y0..).zip(x.rows_mut().into_iter().zip(y.rows_mut())) {
-                    let along = blocks.along(j, i, fraction(ty, corner.1));
-                    for (tx, (x, y)) in (part.x0..).zip(x.iter_mut().zip(&mut y)) {
-                        (*x, *y) =
-                            if is_smooth { along.at(fraction(tx, corner.0)) } else { exact(tract, exposure, f64::from(tx), f64::from(ty)) };
-                    }
-                }
-            }
+        let mut made = Self { x: Array2::zeros(bbox.shape()), y: Array2::zeros(bbox.shape()), bbox, blocks };
+        let position = |x: i32, y: i32| exact(tract, exposure, f64::from(x), f64::from(y));
+        for (j, i) in ndarray::indices((made.blocks.x.nrows() - 1, made.blocks.x.ncols() - 1)) {
+            let corner = (made.blocks.first_block.0 + i as i32, made.blocks.first_block.1 + j as i32);
+            let block = Square {
+                corner: (corner.0 * STEP_PX, corner.1 * STEP_PX),
+                side: STEP_PX,
+                nodes: [[j, i], [j, i + 1], [j + 1, i], [j + 1, i + 1]].map(|at| (made.blocks.x[at], made.blocks.y[at])),
+            };
+            made.fill(&position, &block);
         }
-        Self { x, y, bbox, blocks }
+        made
     }
 
-    /// Positions of row `j` of the box, and the ratio of pixel areas at each of its pixels: constant in a block.
-    pub fn row(&self, j: usize) -> impl Iterator<Item = (f64, f64, f64)> + '_ {
-        let row = |a: &'_ Array2<f64>| -> std::ops::Range<usize> { j * a.ncols()..(j + 1) * a.ncols() };
-        let (x, y) = (self.x.as_slice().expect("standard layout"), self.y.as_slice().expect("standard layout"));
+    /// Sets the positions in the part of a square that lies in the box: bilinear between its corners where that holds in the middles of
+    /// its sides and its own, else by its quarters, at last pixel by pixel. Whether it holds does not depend on the box.
+    fn fill(&mut self, exact: &impl Fn(i32, i32) -> (f64, f64), square: &Square) {
+        let part = self.bbox.intersect(&square.bbox());
+        if part.is_empty() {
+            return;
+        }
+        let (x0, y0, half) = (square.corner.0, square.corner.1, square.side / 2);
+        if square.side == MIN_STEP_PX {
+            for (x, y) in (part.y0..part.y1()).flat_map(|y| (part.x0..part.x1()).map(move |x| (x, y))) {
+                let at = self.bbox.index(x, y).expect("the part is inside");
+                (self.x[at], self.y[at]) = exact(x, y);
+            }
+            return;
+        }
+        // South, west, middle, east, north.
+        let places = [(half, 0), (0, half), (half, half), (2 * half, half), (half, 2 * half)];
+        let [s, w, m, e, n] = places.map(|(dx, dy)| exact(x0 + dx, y0 + dy));
+        let error = |(found, (dx, dy)): ((f64, f64), (i32, i32))| {
+            let (x, y) = square.row(square.fraction(dy)).at(square.fraction(dx));
+            (found.0 - x).hypot(found.1 - y)
+        };
+        // NaN fails the comparison: such squares, too, are mapped pixel by pixel in the end.
+        if [s, w, m, e, n].into_iter().zip(places).map(error).all(|e| e <= TOLERANCE_PX) {
+            return self.interpolate(square, &part);
+        }
+        let [sw, se, nw, ne] = square.nodes;
+        let quarters = [((0, 0), [sw, s, w, m]), ((half, 0), [s, se, m, e]), ((0, half), [w, m, nw, n]), ((half, half), [m, e, n, ne])];
+        for ((dx, dy), nodes) in quarters {
+            self.fill(exact, &Square { corner: (x0 + dx, y0 + dy), side: half, nodes });
+        }
+    }
+
+    fn interpolate(&mut self, square: &Square, part: &Box2) {
+        let slice = self.bbox.slice_of(part);
+        let (mut x, mut y) = (self.x.slice_mut(slice), self.y.slice_mut(slice));
+        let first = part.x0 - square.corner.0;
+        for (ty, (mut x, mut y)) in (part.y0..).zip(x.rows_mut().into_iter().zip(y.rows_mut())) {
+            let along = square.row(square.fraction(ty - square.corner.1));
+            let (x, y) = (x.as_slice_mut().expect("a row"), y.as_slice_mut().expect("a row"));
+            for (i, (x, y)) in (first..).zip(x.iter_mut().zip(y)) {
+                (*x, *y) = along.at(square.fraction(i));
+            }
+        }
+    }
+
+    /// Row `j` of the box in runs of at most [`STEP_PX`] pixels.
+    pub fn runs(&self, j: usize) -> impl Iterator<Item = Run<'_>> {
+        let (x, y) = (self.x.row(j).to_slice().expect("a row"), self.y.row(j).to_slice().expect("a row"));
         let block_row = ((self.bbox.y0 + j as i32).div_euclid(STEP_PX) - self.blocks.first_block.1) as usize;
-        let areas: Vec<f64> = (0..self.blocks.x.ncols() - 1).map(|i| area_ratio(&self.blocks.jacobian(block_row, i))).collect();
-        let first = (self.bbox.x0 - self.blocks.first_block.0 * STEP_PX) as usize;
-        let positions = x[row(&self.x)].iter().zip(&y[row(&self.y)]).enumerate();
-        positions.map(move |(i, (&x, &y))| (x, y, areas[(first + i) / STEP_PX as usize]))
+        let start = |i: usize| ((self.blocks.first_block.0 + i as i32) * STEP_PX - self.bbox.x0).clamp(0, self.bbox.width) as usize;
+        (0..self.blocks.x.ncols() - 1).map(move |i| {
+            let columns = start(i)..start(i + 1);
+            Run { x: &x[columns.clone()], y: &y[columns.clone()], area: area_ratio(&self.blocks.jacobian(block_row, i)), columns }
+        })
     }
 }
 
@@ -170,9 +238,35 @@ mod tests {
         }
         let part = Mapping::new(&tract, &exposure, Box2::new(64, 37, 50, 60));
         assert_eq!(part.x, whole.x.slice(Box2::new(0, 0, 200, 150).slice_of(&Box2::new(64, 37, 50, 60))));
-        let (_, _, area) = whole.row(40).nth(70).unwrap();
+        let area_at = |m: &Mapping, j: usize, i: usize| m.runs(j).find(|r| r.columns.contains(&i)).unwrap().area;
+        let area = area_at(&whole, 40, 70);
         assert!((area - area_ratio(&jacobian_at(&tract, &exposure, PixelPoint::new(70.0, 40.0)))).abs() < 1e-5);
-        let (_, _, of_part) = part.row(3).nth(6).unwrap();
-        assert!(of_part.to_bits() == area.to_bits(), "a part's row 3, column 6 is the whole's row 40, column 70");
+        assert!(area_at(&part, 3, 6).to_bits() == area.to_bits(), "a part's row 3, column 6 is the whole's row 40, column 70");
+        assert_eq!(part.runs(3).map(|r| r.columns).collect::<Vec<_>>(), [0..32, 32..50]);
+    }
+
+    /// Distortions that bend by 5e-3 pixel and by half a pixel within a block, one of them a saddle (no error in the middle of a block): every
+    /// pixel within the tolerance, whatever the refinement took.
+    #[test]
+    fn strong_distortion_is_refined() {
+        use crate::geometry::{Card, Cards};
+        let s = 0.2 / 3600.0;
+        let tract = Wcs::tan(SkyPoint::from_degrees(150.0, 2.0), PixelPoint::new(80.0, 60.0), [[-s, 0.0], [0.0, s]]).unwrap();
+        for (bend, saddle) in [(2e-5, 1.0), (2e-5, -1.0), (2e-3, -1.0), (2e-3, 0.3)] {
+            let mut cards = Cards::new();
+            let numbers = [("CRVAL1", 150.0), ("CRVAL2", 2.0), ("CRPIX1", 91.0), ("CRPIX2", 71.0), ("CD1_1", -s), ("CD1_2", 0.0)];
+            let sip = [("CD2_1", 0.0), ("CD2_2", s), ("A_ORDER", 2.0), ("B_ORDER", 2.0), ("A_2_0", bend), ("A_0_2", saddle * bend)];
+            numbers.into_iter().chain(sip).for_each(|(k, v)| drop(cards.insert(k.into(), Card::Number(v))));
+            let types = [("CTYPE1", "RA---TAN-SIP"), ("CTYPE2", "DEC--TAN-SIP")];
+            types.into_iter().for_each(|(k, v)| drop(cards.insert(k.into(), Card::Text(v.into()))));
+            let exposure = Wcs::from_cards(&cards).unwrap();
+            let mapping = Mapping::new(&tract, &exposure, Box2::new(0, 0, 160, 120));
+            let mut worst = 0.0f64;
+            for ((y, x), found) in mapping.x.indexed_iter() {
+                let (ex, ey) = exact(&tract, &exposure, x as f64, y as f64);
+                worst = worst.max((found - ex).hypot(mapping.y[[y, x]] - ey));
+            }
+            assert!(worst < 1.2 * TOLERANCE_PX, "bend {bend}, saddle {saddle}: {worst}");
+        }
     }
 }

@@ -80,6 +80,47 @@ impl BitRows {
         Self { words_per_row, words: vec![u64::MAX; words_per_row * shape.0], shape }
     }
 
+    /// Of the pixels that `is_bad` names by (y, x).
+    #[cfg(test)]
+    pub fn of(shape: (usize, usize), is_bad: impl Fn(usize, usize) -> bool) -> Self {
+        let mut bits = Self::all_bad(shape);
+        for (y, x) in (0..shape.0).flat_map(|y| (0..shape.1).map(move |x| (y, x))).filter(|&(y, x)| !is_bad(y, x)) {
+            bits.words[y * bits.words_per_row + x / 64 + 1] &= !(1 << (x % 64));
+        }
+        bits
+    }
+
+    /// First pixels of the windows of `n` x `n` ≤ 64 pixels that hold a bad one; windows that leave the rows count as such.
+    pub fn windows_with_any(&self, n: usize) -> Self {
+        // Words of a row: bit x is that of any of the pixels x..x + n. Steps of powers of two, for the fewest.
+        let along_row = |row: &[u64]| -> Vec<u64> {
+            let pairs = row.iter().zip(row.iter().skip(1).chain([&u64::MAX]));
+            let any = |(&low, &high): (&u64, &u64)| {
+                let (mut window, mut covered) = (u128::from(high) << 64 | u128::from(low), 1);
+                while covered < n {
+                    let step = covered.min(n - covered);
+                    window |= window >> step;
+                    covered += step;
+                }
+                window as u64
+            };
+            pairs.map(any).collect()
+        };
+        let rows: Vec<Vec<u64>> = self.words.par_chunks(self.words_per_row).map(along_row).collect();
+        let mut words = vec![u64::MAX; self.words.len()];
+        words.par_chunks_mut(self.words_per_row).enumerate().filter(|(y, _)| y + n <= rows.len()).for_each(|(y, out)| {
+            out.copy_from_slice(&rows[y]);
+            rows[y + 1..y + n].iter().for_each(|row| out.iter_mut().zip(row).for_each(|(o, r)| *o |= r));
+        });
+        Self { words_per_row: self.words_per_row, words, shape: self.shape }
+    }
+
+    /// The bit of a pixel that is inside.
+    #[inline(always)]
+    pub fn bit(&self, y: usize, x: usize) -> bool {
+        self.words[y * self.words_per_row + x / 64 + 1] >> (x % 64) & 1 != 0
+    }
+
     /// Bits of the `n` ≤ 64 pixels from array column `x` (which may lie outside) of row `y`; missing pixels are bad.
     #[inline]
     pub fn window(&self, y: i64, x: i64, n: usize) -> u64 {
@@ -116,13 +157,22 @@ mod tests {
     #[test]
     fn windows_agree_with_the_mask() {
         let is_bad = |y: i64, x: i64| !(0..30).contains(&y) || !(0..150).contains(&x) || (x * 7 + y * 13) % 11 == 0;
-        let mut bits = BitRows::all_bad((30, 150));
-        for (y, x) in (0..30).flat_map(|y| (0..150).map(move |x| (y, x))).filter(|&(y, x)| !is_bad(y as i64, x as i64)) {
-            bits.words[y * bits.words_per_row + x / 64 + 1] &= !(1 << (x % 64));
-        }
+        let bits = BitRows::of((30, 150), |y, x| is_bad(y as i64, x as i64));
         for (y, x, n) in [(0, -5, 20), (3, 60, 10), (29, 140, 25), (30, 0, 6), (7, 63, 64), (5, -64, 64), (5, 149, 40), (1, -200, 12)] {
             let expected = (0..n as i64).fold(0u64, |w, k| w | u64::from(is_bad(y, x + k)) << k);
             assert_eq!(bits.window(y, x, n), expected, "{y} {x} {n}");
+        }
+    }
+
+    #[test]
+    fn windows_with_a_bad_pixel_are_found() {
+        let bits = BitRows::of((40, 200), |y, x| (x * 31 + y * 17) % 173 == 0);
+        for n in [1, 6, 10] {
+            let any = bits.windows_with_any(n);
+            for (y, x) in (0..40).flat_map(|y| (0..200).map(move |x| (y, x))) {
+                let expected = (y..y + n).any(|j| bits.window(j as i64, x as i64, n) != 0);
+                assert_eq!(any.bit(y, x), expected, "{y} {x} {n}");
+            }
         }
     }
 }
