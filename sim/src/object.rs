@@ -221,5 +221,7 @@ fn morphology_of(id: i64, text: &str, stamps: &StampLibrary) -> Result<Morpholog
 /// True for what the column `morphology` may hold, whatever stamps there are.
 pub(crate) fn is_morphology(text: &str) -> bool {
     let of_prefix = |prefix| text.strip_prefix(prefix);
-    text.is_empty() || of_prefix(STAMP).is_some_and(|s| !s.is_empty()) || of_prefix(GAUSSIANS).is_some_and(|g| GaussianMixture::of_text(g).is_ok())
+    text.is_empty()
+        || of_prefix(STAMP).is_some_and(|s| !s.is_empty())
+        || of_prefix(GAUSSIANS).is_some_and(|g| GaussianMixture::of_text(g).is_ok())
 }

@@ -1,10 +1,10 @@
 //! Lanczos kernels, normalised to unit sum at every phase, and the covariance that they leave.
 
-use super::warp::floor;
+use super::convolve::PLACE_BITS;
+use super::warp::{FRACTION_BITS, floor};
 
-/// Phases in the table, 2^10; linear interpolation between them errs by less than 5e-7.
-const PHASE_BITS: u32 = 10;
-const N_PHASES: usize = 1 << PHASE_BITS;
+/// Phases in the table; linear interpolation between them errs by less than 5e-7.
+const N_PHASES: usize = 1 << (FRACTION_BITS - PLACE_BITS);
 
 /// Largest number of taps of a kernel.
 pub(crate) const MAX_TAPS: usize = 10;
@@ -69,32 +69,34 @@ impl Lanczos {
         std::array::from_fn(|j| a[j] + t * (b[j] - a[j]))
     }
 
-    /// The same in `L` lanes (the number of taps, to whole registers of eight) at phase `fraction` / 2^20; they sum to 1 within 3e-7.
-    #[inline(always)]
-    pub fn lanes<const L: usize>(&self, fraction: u32) -> [f32; L] {
-        const PLACE_BITS: u32 = 20 - PHASE_BITS;
-        let i = (fraction >> PLACE_BITS) as usize;
-        let t = (fraction & ((1 << PLACE_BITS) - 1)) as i32 as f32 * (1.0 / (1 << PLACE_BITS) as f32);
-        let row = |i: usize| -> [f32; L] { self.lanes[i * L..(i + 1) * L].try_into().expect("L lanes") };
-        let (a, b) = (row(i), row(i + 1));
-        std::array::from_fn(|l| t.mul_add(b[l] - a[l], a[l]))
+    /// The same in single precision, phase by phase, each padded to whole registers of eight: for [`super::convolve`].
+    pub fn lanes(&self) -> &[f32] {
+        &self.lanes
     }
 
     /// Σ_n k(n - x) k(n - x - u) for the phase x (in 0..1) that has the weights `first`: what two outputs, `u` input pixels apart on
     /// this axis, share of white input noise.
-    pub fn overlap<const N: usize>(&self, first: &[f64; N], x: f64, u: f64) -> f64 {
+    pub fn overlap(&self, first: &[f64; MAX_TAPS], x: f64, u: f64) -> f64 {
+        match self.order {
+            3 => self.overlap_of::<6>(first, x, u),
+            _ => self.overlap_of::<10>(first, x, u),
+        }
+    }
+
+    fn overlap_of<const N: usize>(&self, first: &[f64; MAX_TAPS], x: f64, u: f64) -> f64 {
         let shift = floor(x + u);
         if shift.unsigned_abs() as usize >= N {
             return 0.0;
         }
         let second = self.weights::<N>(x + u - shift as f64);
         let (from_first, from_second) = (shift.max(0) as usize, (-shift).max(0) as usize);
-        first[from_first..].iter().zip(&second[from_second..]).map(|(a, b)| a * b).sum()
+        first[from_first..N].iter().zip(&second[from_second..]).map(|(a, b)| a * b).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::convolve::lanes;
     use super::*;
     use approx::assert_abs_diff_eq;
 
@@ -116,12 +118,12 @@ mod tests {
         fn check<const L: usize>(order: usize) {
             let k = Lanczos::new(order);
             for fraction in (0..1 << 20).step_by(977) {
-                let (lanes, w) = (k.lanes::<L>(fraction), k.weights::<MAX_TAPS>(f64::from(fraction) / f64::from(1 << 20)));
+                let (lanes, w) = (lanes::<L>(k.lanes(), fraction), k.weights::<MAX_TAPS>(f64::from(fraction) / f64::from(1 << 20)));
                 let expected = |l: usize| w.get(l).copied().unwrap_or(0.0);
                 assert!((0..L).all(|l| (f64::from(lanes[l]) - expected(l)).abs() < 2e-7));
                 assert_abs_diff_eq!(lanes.iter().map(|v| f64::from(*v)).sum::<f64>(), 1.0, epsilon = 3e-7);
             }
-            assert!(k.lanes::<L>(0).iter().enumerate().all(|(l, v)| v.to_bits() == f32::from(u8::from(l == order - 1)).to_bits()));
+            assert!(lanes::<L>(k.lanes(), 0).iter().enumerate().all(|(l, v)| v.to_bits() == f32::from(u8::from(l == order - 1)).to_bits()));
         }
         check::<8>(3);
         check::<16>(5);
@@ -133,9 +135,11 @@ mod tests {
         let k = Lanczos::new(3);
         let n = 500;
         for (lag, expected) in [0.8934, 0.1003, -0.0680, 0.0240, -0.0032, 0.0003].into_iter().enumerate() {
-            let mean =
-                (0..n).map(|i| (f64::from(i) + 0.5) / f64::from(n)).map(|f| k.overlap(&k.weights::<6>(f), f, lag as f64)).sum::<f64>()
-                    / f64::from(n);
+            let mean = (0..n)
+                .map(|i| (f64::from(i) + 0.5) / f64::from(n))
+                .map(|f| k.overlap(&k.weights::<MAX_TAPS>(f), f, lag as f64))
+                .sum::<f64>()
+                / f64::from(n);
             assert_abs_diff_eq!(mean, expected, epsilon = 1e-4);
         }
     }

@@ -3,8 +3,9 @@
 use super::covariance::CovarianceSums;
 use super::kernel::Lanczos;
 use super::likelihood::{Correlator, LikelihoodTerms, outer_reach_px, pixels_for, tile_of};
-use super::mapping::{Mapping, Run, image_of, jacobian_at};
+use super::mapping::{Mapping, image_of, jacobian_at};
 use super::prepared::Prepared;
+use super::stack::{RowSums, RunAdder};
 use super::warp::{Outcome, WarpedRun, Warper, floor};
 use super::{BandCoadd, CoaddInputRecord};
 use crate::background::VisitProduct;
@@ -198,66 +199,6 @@ impl MakeCoadd {
     }
 }
 
-/// One row of the sums.
-struct RowSums<'a> {
-    flux: &'a mut [f64],
-    variance: &'a mut [f64],
-    weight: &'a mut [f64],
-    mask: &'a mut [u32],
-    inputs: &'a mut [u64],
-}
-
-/// Adds warped pixels of one exposure to the sums.
-struct RunAdder<'a> {
-    weight: f64,
-    /// Of the exposure in its plane of inputs.
-    bit: u64,
-    /// The exposure's mask, row by row.
-    mask: &'a [u32],
-}
-
-impl RunAdder<'_> {
-    /// Adds a run; the number of its pixels that have a value.
-    fn add(&self, warped: &WarpedRun, run: &Run, row: &mut RowSums) -> u64 {
-        let (columns, n) = (run.columns.clone(), run.x.len());
-        let factor = self.weight * run.area;
-        let sums = row.flux[columns.clone()].iter_mut().zip(&mut row.variance[columns.clone()]);
-        // Without a value both are 0.
-        for (i, (flux, variance)) in sums.enumerate() {
-            *flux += factor * f64::from(warped.flux_njy[i]);
-            *variance += factor * factor * f64::from(warped.variance_njy2[i]);
-        }
-        let mut n_values = 0;
-        let others = row.weight[columns.clone()].iter_mut().zip(&mut row.inputs[columns.clone()]).zip(&mut row.mask[columns]);
-        for (((weight, inputs), mask), i) in others.zip(0..n) {
-            let has_value = match warped.outcome[i] {
-                Outcome::Value => true,
-                Outcome::Inexact => {
-                    *mask |= MaskPlane::InexactPsf.bit();
-                    true
-                }
-                Outcome::Masked => {
-                    *mask |= MaskPlane::InexactPsf.bit() | MaskPlane::Rejected.bit();
-                    false
-                }
-                Outcome::Edge => {
-                    *mask |= MaskPlane::SensorEdge.bit();
-                    false
-                }
-                Outcome::Beyond => false,
-            };
-            if has_value {
-                *weight += self.weight;
-                *inputs |= self.bit;
-                // Planes that do not make a pixel useless go through from the nearest pixel.
-                *mask |= self.mask[warped.nearest[i]] & !MaskPlane::UNUSABLE;
-                n_values += 1;
-            }
-        }
-        n_values
-    }
-}
-
 /// Saturation is a property of the source, which one sees best under the kernel: `SAT` if one of the taps around (`x`, `y`) has it.
 #[cold]
 fn saturated_under(exposure: &Exposure, kernel: &Lanczos, x: f64, y: f64) -> u32 {
@@ -316,10 +257,10 @@ impl CoaddSums {
                 let mut warped = WarpedRun::new();
                 let mut n_pixels = 0;
                 for run in mapping.runs(j) {
-                    warper.run(run.x, run.y, &mut warped);
+                    warper.run(run.x(), run.y(), &mut warped);
                     n_pixels += adder.add(&warped, &run, &mut row);
-                    for i in (0..run.x.len()).filter(|&i| warped.outcome[i] == Outcome::Masked) {
-                        row.mask[run.columns.start + i] |= saturated_under(exposure, kernel, run.x[i], run.y[i]);
+                    for i in (0..run.columns.len()).filter(|&i| warped.outcome[i] == Outcome::Masked) {
+                        row.mask[run.columns.start + i] |= saturated_under(exposure, kernel, run.x()[i], run.y()[i]);
                     }
                 }
                 n_pixels
@@ -334,7 +275,8 @@ impl CoaddSums {
         let reach = outer_reach_px(meta);
         // Pixels by tile, in pixel order: a tile is transformed once.
         let mut by_tile: BTreeMap<(i32, i32), Vec<u32>> = BTreeMap::new();
-        for (i, (&x, &y)) in mapping.x.iter().zip(&mapping.y).enumerate() {
+        let (xs, ys) = mapping.positions();
+        for (i, (&x, &y)) in xs.iter().zip(&ys).enumerate() {
             let is_near = x > -reach && y > -reach && x < meta.shape.1 as f64 - 1.0 + reach && y < meta.shape.0 as f64 - 1.0 + reach;
             if is_near {
                 by_tile.entry(tile_of(x, y)).or_default().push(i as u32);
@@ -344,7 +286,7 @@ impl CoaddSums {
             return;
         }
         let correlator = Correlator::new(meta);
-        let (xs, ys) = (mapping.x.as_slice().expect("standard layout"), mapping.y.as_slice().expect("standard layout"));
+        let (xs, ys) = (xs.as_slice().expect("standard layout"), ys.as_slice().expect("standard layout"));
         let found: Vec<Vec<(u32, LikelihoodTerms)>> = by_tile
             .par_iter()
             .map(|(&(i, j), pixels)| {

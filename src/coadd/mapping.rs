@@ -1,10 +1,11 @@
 //! Tract pixels to exposure pixels: exact on a grid of nodes, bilinear between, checked and refined where it errs.
 
+use super::warp::MAX_RUN;
 use crate::geometry::{Box2, PixelPoint, Wcs};
-use ndarray::Array2;
+use ndarray::{Array2, s};
 
 /// Side of a block between nodes \[tract pixel\]; nodes are anchored to the tract, never to a patch.
-pub(crate) const STEP_PX: i32 = 32;
+const STEP_PX: i32 = MAX_RUN as i32;
 
 /// Squares are not divided further, but mapped pixel by pixel \[tract pixel\].
 const MIN_STEP_PX: i32 = 4;
@@ -12,36 +13,57 @@ const MIN_STEP_PX: i32 = 4;
 /// Largest error of the bilinear interpolation that is accepted \[exposure pixel\]; squares that err more are divided.
 const TOLERANCE_PX: f64 = 5e-4;
 
-/// Positions on one exposure of all pixels of a tract box.
+/// Positions on one exposure of all pixels of a tract box, by blocks.
 pub(crate) struct Mapping {
-    /// Exposure columns, `[y, x]`; NaN where the WCS cannot be inverted.
-    pub x: Array2<f64>,
-    /// Exposure rows.
-    pub y: Array2<f64>,
     bbox: Box2,
-    blocks: Nodes,
+    first_block: (i32, i32),
+    blocks: Array2<Block>,
+}
+
+struct Block {
+    content: Content,
+    /// Exposure pixels per tract pixel.
+    area: f64,
+}
+
+enum Content {
+    /// Bilinear between the corners.
+    Smooth(Square),
+    /// Pixel by pixel, of the part that lies in the box.
+    Bent(Places),
+}
+
+/// Positions of the pixels of a box.
+struct Places {
+    bbox: Box2,
+    x: Array2<f64>,
+    y: Array2<f64>,
 }
 
 /// d(exposure pixel)/d(tract pixel): `[[dx/dX, dx/dY], [dy/dX, dy/dY]]`.
 pub(crate) type Jacobian = [[f64; 2]; 2];
 
-/// Positions at the nodes of all blocks that touch a box.
-struct Nodes {
-    first_block: (i32, i32),
-    x: Array2<f64>,
-    y: Array2<f64>,
-}
-
 /// Part of a row of a [`Mapping`]: pixels of one block.
-pub(crate) struct Run<'a> {
+pub(crate) struct Run {
     /// Columns of the box.
     pub columns: std::ops::Range<usize>,
-    /// Exposure columns.
-    pub x: &'a [f64],
-    /// Exposure rows.
-    pub y: &'a [f64],
     /// Exposure pixels per tract pixel: the ratio of the pixels' areas.
     pub area: f64,
+    n: usize,
+    x: [f64; MAX_RUN],
+    y: [f64; MAX_RUN],
+}
+
+impl Run {
+    /// Exposure columns.
+    pub fn x(&self) -> &[f64] {
+        &self.x[..self.n]
+    }
+
+    /// Exposure rows.
+    pub fn y(&self) -> &[f64] {
+        &self.y[..self.n]
+    }
 }
 
 /// A square of tract pixels and the positions of its corners: at the first pixel, along x, along y, opposite.
@@ -60,32 +82,85 @@ impl Square {
         f64::from(pixels) / f64::from(self.side)
     }
 
-    /// Positions along the row at fraction `v` of the side.
-    fn row(&self, v: f64) -> Along {
+    /// Position at fraction 0 of the row at fraction `v` of the side, and the step from there to fraction 1.
+    fn row(&self, v: f64) -> ((f64, f64), (f64, f64)) {
         let [sw, se, nw, ne] = self.nodes;
         let ends = |a: f64, b: f64, c: f64, d: f64| {
             let left = a + v * (c - a);
             (left, b + v * (d - b) - left)
         };
         let ((x, dx), (y, dy)) = (ends(sw.0, se.0, nw.0, ne.0), ends(sw.1, se.1, nw.1, ne.1));
-        Along { start: (x, y), step: (dx, dy) }
+        ((x, y), (dx, dy))
+    }
+
+    /// Positions of a row of pixels from the tract pixel `first` on.
+    fn interpolate(&self, first: (i32, i32), xs: &mut [f64], ys: &mut [f64]) {
+        let ((x, y), (dx, dy)) = self.row(self.fraction(first.1 - self.corner.1));
+        for (i, (to_x, to_y)) in (first.0 - self.corner.0..).zip(xs.iter_mut().zip(ys)) {
+            let u = self.fraction(i);
+            (*to_x, *to_y) = (x + u * dx, y + u * dy);
+        }
+    }
+
+    /// Exact positions in the middles of the sides and of the square (south, west, middle, east, north), unless the bilinear ones are good there.
+    fn middles_if_bent(&self, exact: &impl Fn(i32, i32) -> (f64, f64)) -> Option<[(f64, f64); 5]> {
+        let half = self.side / 2;
+        let places = [(half, 0), (0, half), (half, half), (2 * half, half), (half, 2 * half)];
+        let middles = places.map(|(dx, dy)| exact(self.corner.0 + dx, self.corner.1 + dy));
+        let error = |(found, (dx, dy)): (&(f64, f64), (i32, i32))| {
+            let (u, ((x, y), (step_x, step_y))) = (self.fraction(dx), self.row(self.fraction(dy)));
+            (found.0 - x - u * step_x).hypot(found.1 - y - u * step_y)
+        };
+        // NaN fails the comparison: such squares, too, are mapped pixel by pixel in the end.
+        let is_smooth = middles.iter().zip(places).map(error).all(|e| e <= TOLERANCE_PX);
+        (!is_smooth).then_some(middles)
+    }
+
+    fn quarters(&self, [s, w, m, e, n]: [(f64, f64); 5]) -> [Square; 4] {
+        let (half, [sw, se, nw, ne]) = (self.side / 2, self.nodes);
+        let quarters = [((0, 0), [sw, s, w, m]), ((half, 0), [s, se, m, e]), ((0, half), [w, m, nw, n]), ((half, half), [m, e, n, ne])];
+        quarters.map(|((dx, dy), nodes)| Square { corner: (self.corner.0 + dx, self.corner.1 + dy), side: half, nodes })
     }
 }
 
-/// A row's share of the bilinear interpolation in one square: position = start + u * step, u the fraction of the block's side.
-struct Along {
-    start: (f64, f64),
-    step: (f64, f64),
+impl Places {
+    fn new(bbox: Box2) -> Self {
+        Self { x: Array2::zeros(bbox.shape()), y: Array2::zeros(bbox.shape()), bbox }
+    }
+
+    /// Sets the positions in the part of a square that lies in the box: bilinear between its corners where that holds, else by its quarters,
+    /// at last pixel by pixel. Whether it holds does not depend on the box.
+    fn fill(&mut self, exact: &impl Fn(i32, i32) -> (f64, f64), square: &Square) {
+        let part = self.bbox.intersect(&square.bbox());
+        if part.is_empty() {
+            return;
+        }
+        if square.side == MIN_STEP_PX {
+            for (x, y) in (part.y0..part.y1()).flat_map(|y| (part.x0..part.x1()).map(move |x| (x, y))) {
+                let at = self.bbox.index(x, y).expect("the part is inside");
+                (self.x[at], self.y[at]) = exact(x, y);
+            }
+        } else if let Some(middles) = square.middles_if_bent(exact) {
+            square.quarters(middles).iter().for_each(|quarter| self.fill(exact, quarter));
+        } else {
+            let slice = self.bbox.slice_of(&part);
+            let (mut x, mut y) = (self.x.slice_mut(slice), self.y.slice_mut(slice));
+            for (ty, (mut x, mut y)) in (part.y0..).zip(x.rows_mut().into_iter().zip(y.rows_mut())) {
+                square.interpolate((part.x0, ty), x.as_slice_mut().expect("a row"), y.as_slice_mut().expect("a row"));
+            }
+        }
+    }
+}
+
+/// Positions at the nodes of all blocks that touch a box.
+struct Nodes {
+    first_block: (i32, i32),
+    x: Array2<f64>,
+    y: Array2<f64>,
 }
 
 fn exact(tract: &Wcs, exposure: &Wcs, x: f64, y: f64) -> (f64, f64) {
     exposure.sky_to_pixel(tract.pixel_to_sky(PixelPoint::new(x, y))).map_or((f64::NAN, f64::NAN), |p| (p.x, p.y))
-}
-
-impl Along {
-    fn at(&self, u: f64) -> (f64, f64) {
-        (self.start.0 + u * self.step.0, self.start.1 + u * self.step.1)
-    }
 }
 
 impl Nodes {
@@ -129,76 +204,59 @@ pub(crate) fn image_of(tract: &Wcs, exposure: &Wcs, bbox: &Box2) -> Box2 {
 
 impl Mapping {
     pub fn new(tract: &Wcs, exposure: &Wcs, bbox: Box2) -> Self {
-        let blocks = Nodes::new(tract, exposure, &bbox);
-        let mut made = Self { x: Array2::zeros(bbox.shape()), y: Array2::zeros(bbox.shape()), bbox, blocks };
+        let nodes = Nodes::new(tract, exposure, &bbox);
         let position = |x: i32, y: i32| exact(tract, exposure, f64::from(x), f64::from(y));
-        for (j, i) in ndarray::indices((made.blocks.x.nrows() - 1, made.blocks.x.ncols() - 1)) {
-            let corner = (made.blocks.first_block.0 + i as i32, made.blocks.first_block.1 + j as i32);
-            let block = Square {
+        let blocks = Array2::from_shape_fn((nodes.x.nrows() - 1, nodes.x.ncols() - 1), |(j, i)| {
+            let corner = (nodes.first_block.0 + i as i32, nodes.first_block.1 + j as i32);
+            let square = Square {
                 corner: (corner.0 * STEP_PX, corner.1 * STEP_PX),
                 side: STEP_PX,
-                nodes: [[j, i], [j, i + 1], [j + 1, i], [j + 1, i + 1]].map(|at| (made.blocks.x[at], made.blocks.y[at])),
+                nodes: [[j, i], [j, i + 1], [j + 1, i], [j + 1, i + 1]].map(|at| (nodes.x[at], nodes.y[at])),
             };
-            made.fill(&position, &block);
-        }
-        made
-    }
-
-    /// Sets the positions in the part of a square that lies in the box: bilinear between its corners where that holds in the middles of
-    /// its sides and its own, else by its quarters, at last pixel by pixel. Whether it holds does not depend on the box.
-    fn fill(&mut self, exact: &impl Fn(i32, i32) -> (f64, f64), square: &Square) {
-        let part = self.bbox.intersect(&square.bbox());
-        if part.is_empty() {
-            return;
-        }
-        let (x0, y0, half) = (square.corner.0, square.corner.1, square.side / 2);
-        if square.side == MIN_STEP_PX {
-            for (x, y) in (part.y0..part.y1()).flat_map(|y| (part.x0..part.x1()).map(move |x| (x, y))) {
-                let at = self.bbox.index(x, y).expect("the part is inside");
-                (self.x[at], self.y[at]) = exact(x, y);
-            }
-            return;
-        }
-        // South, west, middle, east, north.
-        let places = [(half, 0), (0, half), (half, half), (2 * half, half), (half, 2 * half)];
-        let [s, w, m, e, n] = places.map(|(dx, dy)| exact(x0 + dx, y0 + dy));
-        let error = |(found, (dx, dy)): ((f64, f64), (i32, i32))| {
-            let (x, y) = square.row(square.fraction(dy)).at(square.fraction(dx));
-            (found.0 - x).hypot(found.1 - y)
-        };
-        // NaN fails the comparison: such squares, too, are mapped pixel by pixel in the end.
-        if [s, w, m, e, n].into_iter().zip(places).map(error).all(|e| e <= TOLERANCE_PX) {
-            return self.interpolate(square, &part);
-        }
-        let [sw, se, nw, ne] = square.nodes;
-        let quarters = [((0, 0), [sw, s, w, m]), ((half, 0), [s, se, m, e]), ((0, half), [w, m, nw, n]), ((half, half), [m, e, n, ne])];
-        for ((dx, dy), nodes) in quarters {
-            self.fill(exact, &Square { corner: (x0 + dx, y0 + dy), side: half, nodes });
-        }
-    }
-
-    fn interpolate(&mut self, square: &Square, part: &Box2) {
-        let slice = self.bbox.slice_of(part);
-        let (mut x, mut y) = (self.x.slice_mut(slice), self.y.slice_mut(slice));
-        let first = part.x0 - square.corner.0;
-        for (ty, (mut x, mut y)) in (part.y0..).zip(x.rows_mut().into_iter().zip(y.rows_mut())) {
-            let along = square.row(square.fraction(ty - square.corner.1));
-            let (x, y) = (x.as_slice_mut().expect("a row"), y.as_slice_mut().expect("a row"));
-            for (i, (x, y)) in (first..).zip(x.iter_mut().zip(y)) {
-                (*x, *y) = along.at(square.fraction(i));
-            }
-        }
+            let content = match square.middles_if_bent(&position) {
+                None => Content::Smooth(square),
+                Some(middles) => {
+                    let mut places = Places::new(bbox.intersect(&square.bbox()));
+                    square.quarters(middles).iter().for_each(|quarter| places.fill(&position, quarter));
+                    Content::Bent(places)
+                }
+            };
+            Block { content, area: area_ratio(&nodes.jacobian(j, i)) }
+        });
+        Self { bbox, first_block: nodes.first_block, blocks }
     }
 
     /// Row `j` of the box in runs of at most [`STEP_PX`] pixels.
-    pub fn runs(&self, j: usize) -> impl Iterator<Item = Run<'_>> {
-        let (x, y) = (self.x.row(j).to_slice().expect("a row"), self.y.row(j).to_slice().expect("a row"));
-        let block_row = ((self.bbox.y0 + j as i32).div_euclid(STEP_PX) - self.blocks.first_block.1) as usize;
-        let start = |i: usize| ((self.blocks.first_block.0 + i as i32) * STEP_PX - self.bbox.x0).clamp(0, self.bbox.width) as usize;
-        (0..self.blocks.x.ncols() - 1).map(move |i| {
+    pub fn runs(&self, j: usize) -> impl Iterator<Item = Run> {
+        let y = self.bbox.y0 + j as i32;
+        let blocks = self.blocks.row((y.div_euclid(STEP_PX) - self.first_block.1) as usize);
+        let start = |i: usize| ((self.first_block.0 + i as i32) * STEP_PX - self.bbox.x0).clamp(0, self.bbox.width) as usize;
+        blocks.into_iter().enumerate().map(move |(i, block)| {
             let columns = start(i)..start(i + 1);
-            Run { x: &x[columns.clone()], y: &y[columns.clone()], area: area_ratio(&self.blocks.jacobian(block_row, i)), columns }
+            let mut run = Run { n: columns.len(), x: [0.0; MAX_RUN], y: [0.0; MAX_RUN], area: block.area, columns };
+            let first = self.bbox.x0 + run.columns.start as i32;
+            match &block.content {
+                Content::Smooth(square) => square.interpolate((first, y), &mut run.x[..run.n], &mut run.y[..run.n]),
+                Content::Bent(places) => {
+                    let row = (y - places.bbox.y0) as usize;
+                    run.x[..run.n].copy_from_slice(places.x.row(row).as_slice().expect("a row"));
+                    run.y[..run.n].copy_from_slice(places.y.row(row).as_slice().expect("a row"));
+                }
+            }
+            run
         })
+    }
+
+    /// Exposure columns and rows of all pixels, `[y, x]`; NaN where the WCS cannot be inverted.
+    pub fn positions(&self) -> (Array2<f64>, Array2<f64>) {
+        let (mut xs, mut ys) = (Array2::zeros(self.bbox.shape()), Array2::zeros(self.bbox.shape()));
+        for (j, (mut xs, mut ys)) in xs.rows_mut().into_iter().zip(ys.rows_mut()).enumerate() {
+            for run in self.runs(j) {
+                xs.slice_mut(s![run.columns.clone()]).iter_mut().zip(run.x()).for_each(|(to, x)| *to = *x);
+                ys.slice_mut(s![run.columns.clone()]).iter_mut().zip(run.y()).for_each(|(to, y)| *to = *y);
+            }
+        }
+        (xs, ys)
     }
 }
 
@@ -231,13 +289,14 @@ mod tests {
         let exposure =
             Wcs::tan(SkyPoint::from_degrees(150.2, 2.1), PixelPoint::new(100.0, 90.0), [[-s * cos, s * sin], [s * sin, s * cos]]).unwrap();
         let whole = Mapping::new(&tract, &exposure, Box2::new(0, 0, 200, 150));
+        let (xs, ys) = whole.positions();
         for (x, y) in [(0, 0), (37, 120), (199, 149)] {
             let (ex, ey) = exact(&tract, &exposure, f64::from(x), f64::from(y));
-            let found = (whole.x[[y as usize, x as usize]], whole.y[[y as usize, x as usize]]);
+            let found = (xs[[y as usize, x as usize]], ys[[y as usize, x as usize]]);
             assert!((found.0 - ex).hypot(found.1 - ey) < 1e-3);
         }
         let part = Mapping::new(&tract, &exposure, Box2::new(64, 37, 50, 60));
-        assert_eq!(part.x, whole.x.slice(Box2::new(0, 0, 200, 150).slice_of(&Box2::new(64, 37, 50, 60))));
+        assert_eq!(part.positions().0, xs.slice(Box2::new(0, 0, 200, 150).slice_of(&Box2::new(64, 37, 50, 60))));
         let area_at = |m: &Mapping, j: usize, i: usize| m.runs(j).find(|r| r.columns.contains(&i)).unwrap().area;
         let area = area_at(&whole, 40, 70);
         assert!((area - area_ratio(&jacobian_at(&tract, &exposure, PixelPoint::new(70.0, 40.0)))).abs() < 1e-5);
@@ -261,10 +320,11 @@ mod tests {
             types.into_iter().for_each(|(k, v)| drop(cards.insert(k.into(), Card::Text(v.into()))));
             let exposure = Wcs::from_cards(&cards).unwrap();
             let mapping = Mapping::new(&tract, &exposure, Box2::new(0, 0, 160, 120));
+            let (xs, ys) = mapping.positions();
             let mut worst = 0.0f64;
-            for ((y, x), found) in mapping.x.indexed_iter() {
+            for ((y, x), found) in xs.indexed_iter() {
                 let (ex, ey) = exact(&tract, &exposure, x as f64, y as f64);
-                worst = worst.max((found - ex).hypot(mapping.y[[y, x]] - ey));
+                worst = worst.max((found - ex).hypot(ys[[y, x]] - ey));
             }
             assert!(worst < 1.2 * TOLERANCE_PX, "bend {bend}, saddle {saddle}: {worst}");
         }

@@ -1,9 +1,8 @@
-//! Warping: one exposure at a run of tract pixels, through a Lanczos kernel.
+//! Warping: one exposure at a run of tract pixels, through a Lanczos kernel ([`super::convolve`]).
 //!
-//! A kernel of N x N taps is applied to rows of L ≥ N pixels, one vector register or two; the weights beyond N are 0. The sums are f32
-//! with fused multiply-adds, which round alike on every processor, so that the version for AVX2 and the plain one give the same bits. Bad
-//! pixels hold 0 in both planes; a pixel whose kernel meets one is renormalised apart.
+//! Bad pixels hold 0 in both planes; a pixel whose kernel meets one is renormalised apart.
 
+use super::convolve;
 use super::kernel::Lanczos;
 use super::prepared::{BitRows, Prepared};
 
@@ -11,7 +10,7 @@ use super::prepared::{BitRows, Prepared};
 pub(crate) const MAX_RUN: usize = 32;
 
 /// Positions are whole multiples of 2^-20 pixel: a shift that is whole but for rounding is whole.
-const FRACTION_BITS: u32 = 20;
+pub(crate) const FRACTION_BITS: u32 = 20;
 
 /// What an exposure gives at a tract pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +40,7 @@ pub(crate) struct WarpedRun {
 
 impl WarpedRun {
     pub fn new() -> Self {
-        Self {
-            flux_njy: [0.0; MAX_RUN],
-            variance_njy2: [0.0; MAX_RUN],
-            outcome: [Outcome::Beyond; MAX_RUN],
-            nearest: [0; MAX_RUN],
-        }
+        Self { flux_njy: [0.0; MAX_RUN], variance_njy2: [0.0; MAX_RUN], outcome: [Outcome::Beyond; MAX_RUN], nearest: [0; MAX_RUN] }
     }
 }
 
@@ -65,31 +59,41 @@ pub(crate) struct Warper<'a> {
 impl Warper<'_> {
     /// The values at exposure pixels (`x`, `y`), at most [`MAX_RUN`]; NaN is beyond the exposure.
     pub fn run(&self, x: &[f64], y: &[f64], out: &mut WarpedRun) {
-        match self.kernel.n_taps() {
-            6 => self.dispatch::<6, 8>(x, y, out),
-            10 => self.dispatch::<10, 16>(x, y, out),
-            n => unreachable!("a Lanczos kernel of {n} taps"),
-        }
-    }
-
-    fn dispatch<const N: usize, const L: usize>(&self, x: &[f64], y: &[f64], out: &mut WarpedRun) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has the features; it was just asked.
-            return unsafe { self.run_avx2::<N, L>(x, y, out) };
+            return match self.kernel.n_taps() {
+                6 => unsafe { self.run_avx2::<6, 8, 1>(x, y, out) },
+                _ => unsafe { self.run_avx2::<10, 16, 2>(x, y, out) },
+            };
         }
-        self.run_lanes::<N, L>(x, y, out);
+        self.run_plain(x, y, out);
     }
 
-    /// [`Self::run_lanes`] in registers of eight.
+    fn run_plain(&self, x: &[f64], y: &[f64], out: &mut WarpedRun) {
+        let table = self.kernel.lanes();
+        match self.kernel.n_taps() {
+            6 => self.run_with::<6, 8>(x, y, out, |phases, z, v, width| convolve::plain::<6, 8>(table, phases, z, v, width)),
+            _ => self.run_with::<10, 16>(x, y, out, |phases, z, v, width| convolve::plain::<10, 16>(table, phases, z, v, width)),
+        }
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn run_avx2<const N: usize, const L: usize>(&self, x: &[f64], y: &[f64], out: &mut WarpedRun) {
-        self.run_lanes::<N, L>(x, y, out);
+    fn run_avx2<const N: usize, const L: usize, const R: usize>(&self, x: &[f64], y: &[f64], out: &mut WarpedRun) {
+        let table = self.kernel.lanes();
+        self.run_with::<N, L>(x, y, out, |phases, z, v, width| convolve::avx2::convolve::<N, R>(table, phases, z, v, width));
     }
 
+    /// Inlined, so that it is compiled with the features of its caller.
     #[inline(always)]
-    fn run_lanes<const N: usize, const L: usize>(&self, x: &[f64], y: &[f64], out: &mut WarpedRun) {
+    fn run_with<const N: usize, const L: usize>(
+        &self,
+        x: &[f64],
+        y: &[f64],
+        out: &mut WarpedRun,
+        convolve: impl Fn(convolve::Phases, &[f32], &[f32], usize) -> (f32, f32),
+    ) {
         let flux_njy = self.prepared.flux_njy.as_slice().expect("standard layout");
         let variance_njy2 = self.prepared.variance_njy2.as_slice().expect("standard layout");
         let (bbox, width) = (self.prepared.bbox, self.prepared.flux_njy.ncols());
@@ -103,11 +107,11 @@ impl Warper<'_> {
                 continue;
             }
             let fraction = |v: i64| (v & ((1 << FRACTION_BITS) - 1)) as u32;
-            let (wx, wy) = (self.kernel.lanes::<L>(fraction(x)), self.kernel.lanes::<L>(fraction(y)));
+            let phases = (fraction(x), fraction(y));
             let (ax, ay) = ((x0 - i64::from(bbox.x0)) as usize, (y0 - i64::from(bbox.y0)) as usize);
             let first = ay * width + ax;
             (out.flux_njy[i], out.variance_njy2[i]) = if first + (N - 1) * width + L <= flux_njy.len() {
-                convolve::<N, L>(&flux_njy[first..], &variance_njy2[first..], width, &wx, &wy)
+                convolve(phases, &flux_njy[first..], &variance_njy2[first..], width)
             } else {
                 // The last pixels of the planes: there is no whole register left.
                 let (mut z, mut v) = ([[0.0; L]; N], [[0.0; L]; N]);
@@ -115,13 +119,13 @@ impl Warper<'_> {
                     z[j][..N].copy_from_slice(&flux_njy[first + j * width..][..N]);
                     v[j][..N].copy_from_slice(&variance_njy2[first + j * width..][..N]);
                 }
-                convolve::<N, L>(z.as_flattened(), v.as_flattened(), L, &wx, &wy)
+                convolve(phases, z.as_flattened(), v.as_flattened(), L)
             };
             let round = |v: i64| ((v >> (FRACTION_BITS - 1)) & 1) as usize;
             out.nearest[i] = first + (N / 2 - 1 + round(y)) * width + N / 2 - 1 + round(x);
             out.outcome[i] = Outcome::Value;
             if self.touched.bit(ay, ax) {
-                self.renormalise::<N, L>((ax, ay), &wx, &wy, i, out);
+                self.renormalise::<N, L>((ax, ay), phases, i, out);
             }
         }
     }
@@ -131,17 +135,18 @@ impl Warper<'_> {
     fn renormalise<const N: usize, const L: usize>(
         &self,
         (ax, ay): (usize, usize),
-        wx: &[f32; L],
-        wy: &[f32; L],
+        phases: convolve::Phases,
         i: usize,
         out: &mut WarpedRun,
     ) {
-        let sum_sq = |w: &[f32; L]| w.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>();
-        let all_2 = sum_sq(wx) * sum_sq(wy);
+        let weights = |phase| convolve::lanes::<L>(self.kernel.lanes(), phase).map(f64::from);
+        let (wx, wy) = (weights(phases.0), weights(phases.1));
+        let sum_sq = |w: &[f64; L]| w.iter().map(|w| w * w).sum::<f64>();
+        let all_2 = sum_sq(&wx) * sum_sq(&wy);
         let (mut good_1, mut good_2) = (1.0, all_2);
-        for (mut bits, &wy) in self.prepared.bad.windows::<N>(ay, ax).into_iter().zip(wy) {
+        for (mut bits, &wy) in self.prepared.bad.windows::<N>(ay, ax).into_iter().zip(&wy) {
             while bits != 0 {
-                let k = f64::from(wx[bits.trailing_zeros() as usize]) * f64::from(wy);
+                let k = wx[bits.trailing_zeros() as usize] * wy;
                 bits &= bits - 1;
                 good_1 -= k;
                 good_2 -= k * k;
@@ -153,40 +158,6 @@ impl Warper<'_> {
         out.variance_njy2[i] = (f64::from(out.variance_njy2[i]) * scale * scale) as f32;
         out.outcome[i] = if is_kept { Outcome::Inexact } else { Outcome::Masked };
     }
-}
-
-/// Σ k z and Σ k² v over N rows of L taps, `width` pixels from row to row; k = wy wx.
-#[inline(always)]
-fn convolve<const N: usize, const L: usize>(z: &[f32], v: &[f32], width: usize, wx: &[f32; L], wy: &[f32; L]) -> (f32, f32) {
-    // Along y first: the columns are the lanes.
-    let (mut column_z, mut column_v) = ([0.0f32; L], [0.0f32; L]);
-    let (z, v) = (&z[..(N - 1) * width + L], &v[..(N - 1) * width + L]);
-    for (j, &w) in wy.iter().enumerate().take(N) {
-        let row = |plane: &[f32]| -> [f32; L] { plane[j * width..j * width + L].try_into().expect("L pixels") };
-        let (z, v, w2) = (row(z), row(v), w * w);
-        for l in 0..L {
-            column_z[l] = w.mul_add(z[l], column_z[l]);
-            column_v[l] = w2.mul_add(v[l], column_v[l]);
-        }
-    }
-    for l in 0..L {
-        column_z[l] *= wx[l];
-        column_v[l] *= wx[l] * wx[l];
-    }
-    (sum(column_z), sum(column_v))
-}
-
-/// Sum of the lanes by halves.
-#[inline(always)]
-fn sum<const L: usize>(mut lanes: [f32; L]) -> f32 {
-    let mut half = L / 2;
-    while half > 0 {
-        for l in 0..half {
-            lanes[l] += lanes[l + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 /// A position in multiples of 2^-[`FRACTION_BITS`], rounded; NaN and what is beyond ±2^31 pixels becomes some number far outside.
@@ -212,7 +183,6 @@ pub(crate) fn floor(x: f64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::Box2;
     use ndarray::Array2;
 
     /// A plane of noise in which every seventeenth pixel or so is bad.
@@ -220,14 +190,8 @@ mod tests {
         let hash = |y: usize, x: usize| (y * 7919 + x * 104_729) % 100_003;
         let is_bad = |y, x| bad_one_in > 0 && hash(y, x) % bad_one_in == 0;
         let plane = |f: &dyn Fn(usize, usize) -> f32| Array2::from_shape_fn(shape, |(y, x)| if is_bad(y, x) { 0.0 } else { f(y, x) });
-        Prepared {
-            bbox: Box2::of_shape(shape),
-            flux_njy: plane(&|y, x| hash(x, y) as f32 * 1e-3 - 50.0),
-            variance_njy2: plane(&|y, x| 1.0 + hash(x + 5, y) as f32 * 1e-5),
-            background_njy2: Array2::ones(shape),
-            njy_per_adu: Array2::ones(shape),
-            bad: BitRows::of(shape, is_bad),
-        }
+        let variance_njy2 = plane(&|y, x| 1.0 + hash(x + 5, y) as f32 * 1e-5);
+        Prepared::of(plane(&|y, x| hash(x, y) as f32 * 1e-3 - 50.0), variance_njy2, BitRows::of(shape, is_bad))
     }
 
     /// Every tap by its law, in f64: Σkz/Σk, Σk²v/(Σk)² and the share of Σk over the good pixels.
@@ -282,7 +246,10 @@ mod tests {
                     assert!(is_kept || k1 < 0.9, "({x}, {y}): {k1}");
                     assert_eq!(out.outcome[i] == Outcome::Value, (k1 - 1.0).abs() < 1e-12 && bad_windows(&p, order as i64, x, y) == 0);
                     let (found_z, found_v) = (f64::from(out.flux_njy[i]), f64::from(out.variance_njy2[i]));
-                    assert!(!is_kept || (found_z - z).abs() < 1e-3 && (found_v - v).abs() < 1e-5, "({x}, {y}): {found_z} {z}, {found_v} {v}");
+                    assert!(
+                        !is_kept || (found_z - z).abs() < 1e-3 && (found_v - v).abs() < 1e-5,
+                        "({x}, {y}): {found_z} {z}, {found_v} {v}"
+                    );
                     assert_eq!(out.nearest[i], (y + 0.5) as usize * 70 + (x + 0.5) as usize, "({x}, {y})");
                 }
             });
@@ -316,16 +283,18 @@ mod tests {
     /// The plain version and that for AVX2 round alike.
     #[test]
     fn versions_give_the_same_bits() {
-        let (p, kernel) = (prepared((60, 70), 97), Lanczos::new(3));
-        let touched = p.bad.windows_with_any(6);
-        let warper = Warper { prepared: &p, kernel: &kernel, touched: &touched, shape: (60, 70), min_weight: 0.97 };
-        let mut plain = WarpedRun::new();
-        run_all(&warper, |x, y, i, out| {
-            warper.run_lanes::<6, 8>(&[x], &[y], &mut plain);
-            assert_eq!(out.flux_njy[i].to_bits(), plain.flux_njy[0].to_bits());
-            assert_eq!(out.variance_njy2[i].to_bits(), plain.variance_njy2[0].to_bits());
-            assert_eq!(out.outcome[i], plain.outcome[0]);
-        });
+        for order in [3, 5] {
+            let (p, kernel) = (prepared((60, 70), 97), Lanczos::new(order));
+            let touched = p.bad.windows_with_any(kernel.n_taps());
+            let warper = Warper { prepared: &p, kernel: &kernel, touched: &touched, shape: (60, 70), min_weight: 0.9 };
+            let mut plain = WarpedRun::new();
+            run_all(&warper, |x, y, i, out| {
+                warper.run_plain(&[x], &[y], &mut plain);
+                assert_eq!(out.flux_njy[i].to_bits(), plain.flux_njy[0].to_bits());
+                assert_eq!(out.variance_njy2[i].to_bits(), plain.variance_njy2[0].to_bits());
+                assert_eq!(out.outcome[i], plain.outcome[0]);
+            });
+        }
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Phase for Sky {
             let truth = fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &depths, c.run.seed, realisation)?;
             if ["catalog", "injected"].contains(&c.sky.field.as_str()) {
                 // What only the drawing of an object would notice should not wait for the exposures.
-                let what = if c.sky.field == "catalog" { format!("sky.catalog.file: {}", c.sky.catalog.file) } else { "sky.injected".into() };
+                let what =
+                    if c.sky.field == "catalog" { format!("sky.catalog.file: {}", c.sky.catalog.file) } else { "sky.injected".into() };
                 for band in &c.run.bands {
                     fathom_sim::TruthObject::of_table_with(&truth, band, c.camera.cadence.start_mjd, run.stamps()?.as_ref())
                         .with_context(|| what.clone())?;

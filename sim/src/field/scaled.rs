@@ -283,7 +283,15 @@ mod tests {
     #[test]
     fn default_field_has_blends_and_bright_stars() {
         let (tract, bands, plans) = scene();
-        let table = make_truth(&FieldConfig { field: "scaled".into(), ..FieldConfig::default() }, &tract, &bands, &ExposureDepth::of_plans(&plans).unwrap(), 20, 0).unwrap();
+        let table = make_truth(
+            &FieldConfig { field: "scaled".into(), ..FieldConfig::default() },
+            &tract,
+            &bands,
+            &ExposureDepth::of_plans(&plans).unwrap(),
+            20,
+            0,
+        )
+        .unwrap();
         fathom::format::truth::check(&table, &bands).unwrap();
         let objects = TruthObject::of_table(&table, "r", 60_000.0).unwrap();
         let detectable: Vec<_> = objects.iter().filter(|o| matched_snr(o, &plans, "r") > 5.0).collect();
@@ -324,7 +332,15 @@ mod tests {
     fn fields_are_keyed_by_arm_and_a_band_more_changes_no_object() {
         let (tract, bands, plans) = scene();
         let make = |bands: &[String], arm| {
-            make_truth(&FieldConfig { field: "scaled".into(), ..FieldConfig::default() }, &tract, bands, &ExposureDepth::of_plans(&plans).unwrap(), 20, arm).unwrap()
+            make_truth(
+                &FieldConfig { field: "scaled".into(), ..FieldConfig::default() },
+                &tract,
+                bands,
+                &ExposureDepth::of_plans(&plans).unwrap(),
+                20,
+                arm,
+            )
+            .unwrap()
         };
         let (a, b) = (make(&bands, 0), make(&bands, 1));
         // By text: the table has NaN, which equals nothing.

@@ -472,6 +472,28 @@ mod tests {
         }
     }
 
+    /// Stamps of PSF and galaxy are larger than this exposure: what lies on it is drawn, beyond its edges too.
+    #[test]
+    fn stamps_larger_than_the_exposure_are_drawn_partly() {
+        let meta = ExposureMeta { shape: (20, 24), ..meta(20.0, false) };
+        let bbox = meta.bbox();
+        let star = object(&meta, PixelPoint::new(-4.3, 10.0));
+        let shape =
+            TruthObject { half_light_radius_arcsec: 3.0, axis_ratio: 0.6, sersic_n: 1.0, ..object(&meta, PixelPoint::new(12.0, 30.5)) };
+        let galaxy = TruthObject { id: 2, ..shape };
+        let mut image = Array2::zeros(meta.shape);
+        let renderer = Renderer::new(&meta);
+        renderer.add_all(&[star.clone(), galaxy.clone()], 2.0, &bbox, image.view_mut());
+        let mut expected = Array2::<f64>::zeros(meta.shape);
+        for object in [&star, &galaxy] {
+            let (stamp_box, stamp) = render_object(&meta, object).unwrap().unwrap();
+            assert!(stamp_box.width > bbox.width && stamp_box.height > bbox.height);
+            let part = stamp_box.intersect(&bbox);
+            expected.slice_mut(bbox.slice_of(&part)).scaled_add(2.0, &stamp.slice(stamp_box.slice_of(&part)));
+        }
+        assert!(image == expected && image.sum() > 100.0, "{}", image.sum());
+    }
+
     #[test]
     fn impossible_shapes_are_named() {
         let meta = meta(0.0, false);
