@@ -12,7 +12,10 @@ fn every_phase_says_what_it_reads_and_writes() {
         assert!(help.stderr.is_empty(), "{help}");
     }
     let all = launch::solo(&["--help"]).ok();
-    for command in PHASES.iter().chain(&["init", "run", "simulate", "inject", "import", "status", "relink", "compare", "history", "catalog", "cutout", "report"]) {
+    for command in PHASES
+        .iter()
+        .chain(&["init", "run", "simulate", "inject", "import", "status", "relink", "compare", "history", "catalog", "cutout", "report"])
+    {
         assert!(all.stdout.lines().any(|l| l.split_whitespace().next() == Some(command)), "{command}: {all}");
     }
 }
