@@ -5,12 +5,12 @@ use super::kernel::Lanczos;
 use super::mapping::{Mapping, area_ratio, image_of, jacobian_at};
 use super::prepared::Prepared;
 use super::psf_match::{MaskedConvolution, gaussian_psf, matching_kernel};
-use super::warp::{WarpOutcome, warp_pixel};
+use super::warp::{Outcome, WarpedRun, Warper};
 use super::{CoaddPsf, CoaddPsfInput};
 use crate::background::VisitProduct;
 use crate::geometry::{Box2, PixelPoint, Wcs};
 use crate::image::{Exposure, ExposureMeta};
-use ndarray::{Array2, ArrayView2, Zip};
+use ndarray::{Array2, ArrayView2, s};
 
 /// Least share of the matching kernel's sum on good pixels: a lone bad column passes, a bad region does not.
 const MIN_MATCHED_WEIGHT: f64 = 0.7;
@@ -109,15 +109,16 @@ impl PsfMatcher {
         let region = bbox.grown(self.margin_px());
         let meta = &exposure.meta;
         let mapping = Mapping::new(&self.tract_wcs, &meta.wcs, region);
-        let warp_njy = self.warp(exposure, &Prepared::new(exposure, visit), &mapping);
+        let warp_njy = self.warp(exposure, &Prepared::new(exposure, visit), &mapping, region.shape());
         if warp_njy.iter().all(|z| z.is_nan()) {
             return None;
         }
         let middle = middle(bbox);
         let matched_njy = self.match_psf(&warp_njy, self.warped_psf(meta, middle).view(), bbox)?;
-        let narrow = |plane: &Array2<f64>| plane.mapv(|v| v as f32);
+        let (x, y) = mapping.positions();
+        let narrow = |plane: Array2<f64>| plane.mapv(|v| v as f32);
         let area_ratio = area_ratio(&jacobian_at(&self.tract_wcs, &meta.wcs, middle));
-        Some(MatchedWarp { matched_njy, x_px: narrow(&mapping.x), y_px: narrow(&mapping.y), area_ratio, warp_njy })
+        Some(MatchedWarp { matched_njy, x_px: narrow(x), y_px: narrow(y), area_ratio, warp_njy })
     }
 
     /// The same for an image that is on the tract's pixels already: `image_njy` on `bbox` grown by [`Self::margin_px`], NaN where bad;
@@ -139,17 +140,21 @@ impl PsfMatcher {
         inner.iter().any(|z| !z.is_nan()).then(|| inner.to_owned())
     }
 
-    fn warp(&self, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping) -> Array2<f32> {
-        let (ny, nx) = exposure.meta.shape;
-        let mut out = Array2::from_elem(mapping.x.dim(), f32::NAN);
+    fn warp(&self, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping, shape: (usize, usize)) -> Array2<f32> {
+        let touched = prepared.bad.windows_with_any(self.kernel.n_taps());
+        let (kernel, min_weight) = (&self.kernel, self.min_kernel_weight);
+        let warper = Warper { prepared, kernel, touched: &touched, shape: exposure.meta.shape, min_weight };
+        let mut out = Array2::from_elem(shape, f32::NAN);
+        let mut warped = WarpedRun::new();
         for (j, mut row) in out.rows_mut().into_iter().enumerate() {
-            Zip::from(&mut row).and(&ndarray::Array1::from_iter(mapping.row(j))).for_each(|z, &(x, y, area)| {
-                // NaN fails the comparison.
-                let is_near = x > -1.0 && y > -1.0 && x < nx as f64 && y < ny as f64;
-                if is_near && let WarpOutcome::Value(w) = warp_pixel(prepared, &self.kernel, (ny, nx), x, y, self.min_kernel_weight) {
-                    *z = (area * w.flux_njy) as f32;
+            for run in mapping.runs(j) {
+                warper.run(run.x(), run.y(), &mut warped);
+                for (i, z) in row.slice_mut(s![run.columns.clone()]).iter_mut().enumerate() {
+                    if matches!(warped.outcome[i], Outcome::Value | Outcome::Inexact) {
+                        *z = run.area as f32 * warped.flux_njy[i];
+                    }
                 }
-            });
+            }
         }
         out
     }

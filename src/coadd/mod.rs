@@ -4,6 +4,7 @@
 
 mod band_coadd;
 mod coadd_psf;
+mod convolve;
 mod covariance;
 mod fft2;
 mod kernel;
@@ -15,6 +16,7 @@ mod noise_statistics;
 mod prepared;
 mod psf_match;
 mod psf_sums;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod warp;

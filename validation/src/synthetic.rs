@@ -193,6 +193,7 @@ fn a_survey_drawn_from_theory_is_judged_by_theory() {
     }
     for band in BANDS {
         holds_limit(find(&metrics, "detection.completeness.m50", band, "isolated"));
+        holds_limit(find(&metrics, "detection.completeness.m90", band, "isolated"));
         holds_limit(find(&metrics, "photometry.psf_flux.pull_std", band, "bright"));
         holds_limit(find(&metrics, "photometry.psf_flux.bias", band, "bright"));
     }
@@ -251,7 +252,7 @@ fn images(input: &ValidateInput) -> (Vec<BandImage>, Array2<u8>) {
 fn report_of(input: &ValidateInput, folder: &std::path::Path) -> String {
     let validated = validate(&ValidateConfig::default(), input).unwrap();
     let run = RunInfo { name: "synthetic".into(), bands: input.bands.clone(), config_hash: "0".into(), exposures_key: "0".into() };
-    let metrics = MetricsFile { schema: 1, run, metrics: validated.metrics.clone() };
+    let metrics = MetricsFile { schema: 1, run, notes: Vec::new(), metrics: validated.metrics.clone() };
     let (images, footprints) = images(input);
     let report = ReportInput {
         title: "Synthetic survey <test>".into(),
@@ -306,10 +307,10 @@ fn without_truth_the_report_shows_the_rest() {
     let images_of = input.clone();
     input.arms[0].truth = Table::new();
     let validated = validate(&ValidateConfig::default(), &input).unwrap();
-    assert!(validated.metrics.iter().all(|m| m.name == "detection.peaks_per_arcmin2"));
+    assert!(validated.metrics.iter().all(|m| m.name.ends_with("peaks_per_arcmin2") || m.name.ends_with("excess_false_peaks")));
     assert_eq!(validated.matches.n_rows(), 0);
     let run = RunInfo { name: "real".into(), bands: input.bands.clone(), config_hash: "0".into(), exposures_key: "0".into() };
-    let metrics = MetricsFile { schema: 1, run, metrics: validated.metrics.clone() };
+    let metrics = MetricsFile { schema: 1, run, notes: Vec::new(), metrics: validated.metrics.clone() };
     let (images, footprints) = images(&images_of);
     let report = ReportInput {
         title: "Real".into(),
@@ -329,4 +330,32 @@ fn without_truth_the_report_shows_the_rest() {
     write_report(&folder, &report).unwrap();
     let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
     assert!(page.contains("<section id=\"false_positives\">") && !page.contains("<section id=\"photometry\">"));
+}
+
+/// Wherever the sky is cut into pieces, the records are the same to the last bit.
+#[test]
+fn pieces_in_plan_order_are_the_whole() {
+    let input = input(2);
+    let config = ValidateConfig { n_bootstrap: 50, ..ValidateConfig::default() };
+    let measured = |piece: usize| format!("{:?}", crate::validate::measure(&crate::survey::Survey::cut(&config, &input, piece).unwrap()).0);
+    let whole = measured(usize::MAX);
+    for piece in [1, 137, 1000] {
+        assert_eq!(measured(piece), whole, "pieces of {piece}");
+    }
+}
+
+/// Two runs that differ by their seed: pooled they are the arms of both, and have the objects of both.
+#[test]
+fn runs_of_other_seeds_can_be_pooled() {
+    let runs = || [0, 1].map(|seed| ValidateInput { arms: vec![arm("main", seed)], ..input(1) });
+    let [first, second] = runs();
+    let pooled = ValidateInput::pooled(runs().to_vec()).unwrap();
+    assert_eq!(pooled.arms.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["0/main", "1/main"]);
+    let config = ValidateConfig { n_bootstrap: 50, ..ValidateConfig::default() };
+    let n = |input: &ValidateInput| find(&validate(&config, input).unwrap().metrics, "detection.completeness", "", "").n;
+    assert_eq!(n(&pooled), n(&first) + n(&second));
+    let mut other = second;
+    other.bands = vec!["u".into()];
+    let refused = ValidateInput::pooled(vec![first, other]).unwrap_err().to_string();
+    assert_eq!(refused, "run 1 cannot be pooled: bands u; expected g, r, i");
 }

@@ -1,21 +1,22 @@
 //! The phases of a run, as data: what each needs, makes, and how a task of it is done.
 
 mod associate;
-mod batch;
+pub mod batch;
 mod coadd;
 mod deep_background;
 mod deblend;
 mod detect;
 mod expose;
 mod r#match;
-mod measure;
+pub mod measure;
 mod sky;
 mod solve;
-mod truth;
+pub mod truth;
 mod validate;
 mod visit;
 
 pub use truth::TruthConfig;
+pub use validate::report;
 
 use crate::run::{Run, skip_marker};
 use anyhow::Result;
