@@ -22,6 +22,7 @@ mod statistics;
 mod survey;
 mod validate;
 
+pub mod assess;
 pub mod limit;
 pub mod theory;
 

@@ -1,8 +1,9 @@
 //! From catalog and truth to metrics.
 
 use crate::Metric;
+use crate::assess::Assessed;
 use crate::matching::{DetectionFate, TruthFate};
-use crate::metric::{astrometry, completeness, deblending, false_positives, photometry, purity};
+use crate::metric::{association, astrometry, background, coadd, completeness, confusion, deblending, false_positives, photometry, purity};
 use crate::plot::{Plot, figures};
 use crate::scene::{Detection, Truth};
 use crate::survey::Survey;
@@ -79,6 +80,8 @@ pub struct ValidateInput {
     pub control: Option<ArmData>,
     /// Seed of the Monte Carlo curves.
     pub seed: u64,
+    /// What single products say beside the truth.
+    pub assessed: Assessed,
 }
 
 /// Why validation could not run.
@@ -127,6 +130,8 @@ pub struct Validated {
     /// One row a truth object or unmatched detection, per arm: `arm`, `truth_id`, `object_id` (0: none), `separation_arcsec`, `status`
     /// (`matched`, `missed`, `spurious`, `real`, `ignored`, `ambiguous`), `parent_id`.
     pub matches: Table,
+    /// The blends whose light is divided worst, worst first: `arm`, `parent_id`, `score`, `n_children`, `n_truth`.
+    pub worst_blends: Table,
 }
 
 impl ValidateConfig {
@@ -172,8 +177,17 @@ pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Valida
     deblending::deblending(&survey, &mut metrics);
     tracing::debug!(n_metrics = metrics.len(), n_matches = survey.pairs().count(), "validated");
     let matches = match_table(&survey).map_err(|source| ValidationError::Table { what: "matches".into(), source })?;
-    let plots = figures(&survey, &metrics);
-    Ok(Validated { config: config.clone(), metrics, plots, matches })
+    let mut plots = figures(&survey, &metrics);
+    let mut add = |(more, drawn): (Vec<Metric>, Vec<Plot>)| {
+        metrics.extend(more);
+        plots.extend(drawn);
+    };
+    let (of_blends, drawn, worst_blends) = confusion::confusion(input, &matches, config.n_bootstrap)?;
+    add((of_blends, drawn));
+    add(association::association(config, input, &matches)?);
+    add(background::background(input, config.n_bootstrap)?);
+    add(coadd::coadd(input, config.n_bootstrap)?);
+    Ok(Validated { config: config.clone(), metrics, plots, matches, worst_blends })
 }
 
 /// One row a truth or unmatched detection; see [`Validated::matches`].

@@ -1,9 +1,14 @@
 //! One figure of a report, and the file that holds them all: metrics.json.
 
+pub(crate) mod association;
 pub(crate) mod astrometry;
+pub(crate) mod background;
+pub(crate) mod coadd;
 pub(crate) mod completeness;
+pub(crate) mod confusion;
 pub(crate) mod deblending;
 pub(crate) mod false_positives;
+mod objects;
 pub(crate) mod photometry;
 pub(crate) mod purity;
 
