@@ -20,8 +20,16 @@ use std::path::Path;
 /// # Errors
 /// [`FormatError`].
 pub fn write(path: &Path, key: &str, name: &str, table: &Table) -> Result<(), FormatError> {
+    write_all(path, key, &[(name, table)])
+}
+
+/// Writes a product that is several tables, each in its group.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn write_all(path: &Path, key: &str, tables: &[(&str, &Table)]) -> Result<(), FormatError> {
     let header = Header { format: "fathom-table", version: 1, key: key.to_owned() };
-    product::write(path, &header, |root| put(&Node::new(path, root), name, table))
+    product::write(path, &header, |root| tables.iter().try_for_each(|(name, table)| put(&Node::new(path, root), name, table)))
 }
 
 /// Reads the table `/<name>` of any product file.

@@ -1,5 +1,6 @@
 //! The phases of a run, as data: what each needs, makes, and how a task of it is done.
 
+mod assess;
 mod associate;
 mod batch;
 mod coadd;
@@ -67,7 +68,7 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 10] = [
+pub const PHASES: [&dyn Phase; 11] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
@@ -77,6 +78,7 @@ pub const PHASES: [&dyn Phase; 10] = [
     &deblend::Deblend,
     &measure::Measure,
     &truth::Truth,
+    &assess::Assess,
     &validate::Validate,
 ];
 

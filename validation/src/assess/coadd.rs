@@ -104,10 +104,16 @@ pub fn star_residual(star_njy: ArrayView2<f32>, psf: ArrayView2<f32>, at: (f64, 
 /// # Errors
 /// [`TableError`], never in practice.
 pub fn star_table(rows: &[(String, &'static str, [f64; 2], f64, StarResidual)]) -> Result<Table, TableError> {
-    let numbers = |value: &dyn Fn(&(String, &'static str, [f64; 2], f64, StarResidual)) -> f64| ColumnData::F64(rows.iter().map(value).collect());
+    let numbers =
+        |value: &dyn Fn(&(String, &'static str, [f64; 2], f64, StarResidual)) -> f64| ColumnData::F64(rows.iter().map(value).collect());
     let mut table = Table::new();
     table.push("band", "", "band", ColumnData::Text(rows.iter().map(|r| r.0.clone()).collect()))?;
-    table.push("source", "", "the star's pixels: data, or truth pixels (noiseless)", ColumnData::Text(rows.iter().map(|r| r.1.to_owned()).collect()))?;
+    table.push(
+        "source",
+        "",
+        "the star's pixels: data, or truth pixels (noiseless)",
+        ColumnData::Text(rows.iter().map(|r| r.1.to_owned()).collect()),
+    )?;
     table.push("ra", "deg", "right ascension", numbers(&|r| r.2[0]))?;
     table.push("dec", "deg", "declination", numbers(&|r| r.2[1]))?;
     table.push("snr", "", "flux within 3 FWHM over the point-source error; infinite if noiseless", numbers(&|r| r.3))?;

@@ -256,9 +256,10 @@ fn plot(input: &ValidateInput, metrics: &[Metric]) -> Option<Plot> {
         name: "peak_purity".into(),
         section: Section::Association,
         title: "Peaks that are true objects".into(),
-        caption: "Share of a layer's peaks within the match radius of a true object that the layer can see, one peak an object, against the \
+        caption:
+            "Share of a layer's peaks within the match radius of a true object that the layer can see, one peak an object, against the \
                   peak's significance (above 12: at 14). Bars: 95 % (Wilson)."
-            .into(),
+                .into(),
         panels: vec![Panel {
             x_label: "significance of the peak".into(),
             y_label: "share with a true object".into(),

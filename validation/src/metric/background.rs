@@ -48,7 +48,13 @@ fn of_band(table: &Table, band: &str, bootstrap: &Bootstrap, out: &mut Vec<Metri
         out.push(Metric::new(&format!("background.{name}_sb"), "nJy/arcsec2", figure).band(band).regime(regime));
     };
     let mean_column = table.f64("mean")?;
-    push("residual_mean", &of_rows(&|i| mean_column[i]), mean, "", &of_rows(&|i| if n_nodes[i] > 0.0 { n_pixels[i].sqrt().recip() } else { 0.0 }));
+    push(
+        "residual_mean",
+        &of_rows(&|i| mean_column[i]),
+        mean,
+        "",
+        &of_rows(&|i| if n_nodes[i] > 0.0 { n_pixels[i].sqrt().recip() } else { 0.0 }),
+    );
     for scale in SCALES_PX {
         let rms = table.f64(&format!("rms_{scale}px"))?;
         let limits = of_rows(&|i| (n_nodes[i].min(n_pixels[i] / (scale * scale) as f64) / n_pixels[i]).sqrt());

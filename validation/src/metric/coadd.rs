@@ -145,9 +145,10 @@ fn depth_plot(bands: &[String], differences: &[Vec<f64>]) -> Option<Plot> {
         name: "coadd_depth".into(),
         section: Section::Coadd,
         title: "Depth against the depth that the exposures promise".into(),
-        caption: "5 σ point-source depth of the likelihood map at the middle of every cell, less that of the exposures' calibrations without \
+        caption:
+            "5 σ point-source depth of the likelihood map at the middle of every cell, less that of the exposures' calibrations without \
                   masked pixels; values beyond the ends stand at the ends."
-            .into(),
+                .into(),
         panels: vec![Panel {
             x_label: "depth found - promised [mag]".into(),
             y_label: "share of cells".into(),
@@ -182,9 +183,10 @@ fn noise_plot(bands: &[String], metrics: &[Metric]) -> Option<Plot> {
         name: "coadd_noise".into(),
         section: Section::Coadd,
         title: "Noise of sums over blank sky".into(),
-        caption: "Standard deviation of sums over source-free pixels of the direct coadd in units of the error that the stored noise covariance \
+        caption:
+            "Standard deviation of sums over source-free pixels of the direct coadd in units of the error that the stored noise covariance \
                   predicts; 1 is perfect. At 0: PSF-weighted sums; else apertures of that radius. Bars: 95 % (bootstrap over cells)."
-            .into(),
+                .into(),
         panels: vec![Panel {
             x_label: "radius of the aperture [arcsec]".into(),
             y_label: "scatter / predicted error".into(),
@@ -252,7 +254,8 @@ mod tests {
 
     #[test]
     fn stars_by_source() {
-        let star = |source, core| ("r".to_owned(), source, [150.0, 2.0], 300.0, StarResidual { core, size: 0.02, ellipticity: [0.0, 0.01] });
+        let star =
+            |source, core| ("r".to_owned(), source, [150.0, 2.0], 300.0, StarResidual { core, size: 0.02, ellipticity: [0.0, 0.01] });
         let mut input = blank_input("r", Table::new());
         input.assessed.psf_stars = star_table(&[star("data", 0.03), star("data", 0.01), star("truth pixels", 0.001)]).unwrap();
         let (metrics, _) = coadd(&input, 50).unwrap();

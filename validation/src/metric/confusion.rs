@@ -223,7 +223,8 @@ fn worst_table(worst: &[WorstBlend]) -> Result<Table, TableError> {
     let mut table = Table::new();
     table.push("arm", "", "arm of the run", ColumnData::Text(worst.iter().map(|w| w.arm.clone()).collect()))?;
     table.push("parent_id", "", "parent", ints(|w| w.parent_id))?;
-    let what = "root of the summed squares of (light of a detectable object held by a child not matched to it) / (its point-source flux error)";
+    let what =
+        "root of the summed squares of (light of a detectable object held by a child not matched to it) / (its point-source flux error)";
     table.push("score", "", what, ColumnData::F64(worst.iter().map(|w| w.score).collect()))?;
     table.push("n_children", "", "children of the parent", ints(|w| w.n_children))?;
     table.push("n_truth", "", "detectable true objects with light in it", ints(|w| w.n_truth))?;
@@ -290,20 +291,37 @@ fn plot(bands: &[String], metrics: &[Metric]) -> Option<Plot> {
             .windows(2)
             .filter_map(|bin| {
                 let regime = format!("{} {}-{}{}", AXES[axis].0, bin[0], bin[1], AXES[axis].1);
-                let is_it = |m: &&Metric| m.name == format!("deblend.light.{name}") && m.band == band && m.class == "blended" && m.regime == regime;
+                let is_it =
+                    |m: &&Metric| m.name == format!("deblend.light.{name}") && m.band == band && m.class == "blended" && m.regime == regime;
                 let m = metrics.iter().find(is_it).filter(|m| m.n >= 3)?;
                 let x = if axis == 2 { bin[1].log10() - 0.25 } else { 0.5 * (bin[0] + bin[1]) };
                 let shift = if axis == 2 { 0.04 } else { 0.03 } * (colour as f64 - 1.0);
                 Some([x + shift, m.value?, m.lo.or(m.value)?, m.hi.or(m.value)?])
             })
             .collect();
-        (!points.is_empty()).then(|| Mark { label: label.to_owned(), colour: COLOURS[colour % COLOURS.len()], kind: MarkKind::Points(points) })
+        (!points.is_empty()).then(|| Mark {
+            label: label.to_owned(),
+            colour: COLOURS[colour % COLOURS.len()],
+            kind: MarkKind::Points(points),
+        })
     };
     let panel = |name: &str, axis: usize, x_label: &str, y_label: &str, x, least: f64| {
         let marks: Vec<Mark> = bands.iter().enumerate().filter_map(|(i, b)| series(name, axis, i, b, b)).collect();
-        let high = marks.iter().flat_map(|m| if let MarkKind::Points(p) = &m.kind { p.clone() } else { Vec::new() }).map(|p| p[3]).fold(least, f64::max);
+        let high = marks
+            .iter()
+            .flat_map(|m| if let MarkKind::Points(p) = &m.kind { p.clone() } else { Vec::new() })
+            .map(|p| p[3])
+            .fold(least, f64::max);
         let (x_label, y_label) = (x_label.to_owned(), y_label.to_owned());
-        (!marks.is_empty()).then(|| Panel { x_label, y_label, x, y: (-0.03 * high, 1.1 * high), log_y: false, marks, legend: Corner::UpperRight })
+        (!marks.is_empty()).then(|| Panel {
+            x_label,
+            y_label,
+            x,
+            y: (-0.03 * high, 1.1 * high),
+            log_y: false,
+            marks,
+            legend: Corner::UpperRight,
+        })
     };
     let separation = "separation of the nearest detectable object [FWHM]";
     let panels: Vec<Panel> = [
@@ -384,8 +402,13 @@ mod tests {
     fn a_blend_by_hand() {
         let mut input = blank_input("r", truth(&[0.0, 0.9, 20.0]));
         // Child 91 (of truth 1): 80 of its own, 10 of truth 2, 5 of truth 3; child 92 (of truth 2): 10 of truth 1, 70 of its own.
-        input.assessed.blends =
-            vec![blends(&[(91, 1, 80.0, 90.0, 100.0), (91, 2, 10.0, 80.0, 100.0), (91, 3, 5.0, 5.0, 100.0), (92, 1, 10.0, 90.0, 100.0), (92, 2, 70.0, 80.0, 100.0)])];
+        input.assessed.blends = vec![blends(&[
+            (91, 1, 80.0, 90.0, 100.0),
+            (91, 2, 10.0, 80.0, 100.0),
+            (91, 3, 5.0, 5.0, 100.0),
+            (92, 1, 10.0, 90.0, 100.0),
+            (92, 2, 70.0, 80.0, 100.0),
+        ])];
         let (metrics, plots, worst) = confusion(&input, &matches(&[(91, 1), (92, 2)]), 50).unwrap();
         assert_relative_eq!(value(&metrics, "lost_to_neighbours", ""), 0.1);
         assert_relative_eq!(value(&metrics, "outside_footprint", ""), 0.15);
@@ -408,7 +431,9 @@ mod tests {
         let mut input = blank_input("r", truth(&[0.0, 0.9]));
         input.assessed.blends = vec![blends(&[(91, 1, 100.0, 100.0, 100.0), (92, 2, 100.0, 100.0, 100.0)])];
         let (metrics, _, worst) = confusion(&input, &matches(&[(91, 1), (92, 2)]), 50).unwrap();
-        for name in ["lost_to_neighbours", "outside_footprint", "received_from_neighbours", "received_from_undetected", "misassigned_fraction"] {
+        for name in
+            ["lost_to_neighbours", "outside_footprint", "received_from_neighbours", "received_from_undetected", "misassigned_fraction"]
+        {
             assert_relative_eq!(value(&metrics, name, ""), 0.0);
         }
         assert_relative_eq!(value(&metrics, "purity", ""), 1.0);

@@ -38,6 +38,7 @@ pub fn gather(run: &Run) -> Result<ValidateInput> {
     let statistics: Vec<_> = bands.iter().map(|b| noise_statistics(&inputs[b].iter().map(|(m, v)| (m, v)).collect::<Vec<_>>())).collect();
     let mut arms = (0..run.arms.len()).map(|arm| arm_data(run, arm)).collect::<Result<Vec<_>>>()?;
     let control = is_injection.then(|| arms.remove(0));
+    let assessed = super::assessed::assessed(run, &arms, first)?;
     Ok(ValidateInput {
         bands: bands.clone(),
         fwhm_arcsec: bands.iter().map(|b| Ok(mosaic.fwhm_px(b)? * scale)).collect::<Result<_>>()?,
@@ -46,6 +47,7 @@ pub fn gather(run: &Run) -> Result<ValidateInput> {
         arms,
         control,
         seed: run.config.run.seed,
+        assessed,
     })
 }
 

@@ -1,9 +1,10 @@
 //! validate: catalog against truth: metrics, plots, report.
 
+mod assessed;
 mod gather;
 mod report;
 
-use super::{Phase, Task, detect::Detect, measure::Measure, truth::Truth};
+use super::{Phase, Task, assess::Assess, detect::Detect, measure::Measure, truth::Truth};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
@@ -20,14 +21,14 @@ impl Phase for Validate {
     }
 
     fn about(&self) -> &'static str {
-        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches), metrics.json, report/index.html."
+        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/assess, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches, blends, worst_blends, backgrounds, depths, psf_stars, noise), metrics.json, report/index.html."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let c = &run.config;
         let (config, name) = (product_key::section(&c.validate), product_key::section(&c.run));
         let mut inputs = Vec::new();
-        for phase in [&Measure as &dyn Phase, &Truth, &Detect] {
+        for phase in [&Measure as &dyn Phase, &Truth, &Detect, &Assess] {
             inputs.extend(phase.tasks(run)?.into_iter().map(|t| t.key));
         }
         let key = product_key::key("validate", [config.as_str(), &name].into_iter().chain(inputs.iter().map(String::as_str)));
@@ -59,7 +60,17 @@ impl Phase for Validate {
         };
         report::report(run, &input, &validated, &metrics)?;
         fathom::format::product::write_text(&run.path("metrics.json"), &(serde_json::to_string_pretty(&metrics)? + "\n"))?;
-        fathom::format::table::write(&run.path(&task.path), &task.key, "matches", &validated.matches)?;
+        let (blends, assessed) = (assessed::blends_of_all(&input)?, &input.assessed);
+        let tables = [
+            ("matches", &validated.matches),
+            ("blends", &blends),
+            ("worst_blends", &validated.worst_blends),
+            ("backgrounds", &assessed.backgrounds),
+            ("depths", &assessed.depths),
+            ("psf_stars", &assessed.psf_stars),
+            ("noise", &assessed.noise),
+        ];
+        fathom::format::table::write_all(&run.path(&task.path), &task.key, &tables)?;
         Ok(())
     }
 }
