@@ -37,7 +37,9 @@ pub fn relink(run: &Run) -> Result<()> {
     }
     let matches = run.path("validation.h5");
     if matches.is_file() {
-        index.tables.push(("matches".into(), fathom::format::table::read(&matches, "matches")?));
+        for name in ["matches", "blends", "worst_blends"] {
+            index.tables.push((name.to_owned(), fathom::format::table::read(&matches, name)?));
+        }
     }
     fathom::format::run::write(&run.folder, &index)?;
     Ok(())

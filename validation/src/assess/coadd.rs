@@ -4,14 +4,14 @@ use fathom::catalog::{ColumnData, Table, TableError};
 use fathom::geometry::{Box2, PixelPoint, SkyPoint};
 use fathom::image::{ExposureMeta, ab_magnitude};
 use fathom::measure::adaptive_moments;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Zip};
 
 /// Φ of exposures without a bad pixel: Σ_e Σφ_e² / v_e over those that hold the position \[1/nJy²\].
 ///
 /// * `exposures`: calibrations, and the variance of a source-free pixel \[nJy²\] at a position on the exposure.
 ///
 /// # Source
-/// algorithms of the likelihood coadd: Kaiser 2004; DMTN-015.
+/// Kaiser 2004, and DMTN-015: the information of a likelihood coadd about a point source.
 #[must_use]
 pub fn expected_phi<'a>(at: SkyPoint, exposures: impl Iterator<Item = (&'a ExposureMeta, &'a dyn Fn(PixelPoint) -> f64)>) -> f64 {
     let mut phi = 0.0;
@@ -68,15 +68,25 @@ pub struct StarResidual {
     pub ellipticity: [f64; 2],
 }
 
-/// Compares a star with the PSF; `None` where moments fail or pixels are missing.
+/// Least share of Σφ² on good pixels.
+const MIN_GOOD_SHARE: f64 = 0.9;
+
+/// Compares a star with the PSF; `None` where moments fail or too many pixels are spoiled.
 ///
-/// * `star_njy`, `psf`: `[2r+1, 2r+1]`, the same pixels, the middle one that of `at`; r at least 3 FWHM.
+/// Spoiled pixels take the PSF's value times the flux that the good ones have: they add nothing to any difference.
+///
+/// * `star_njy`, `psf`, `is_good`: `[2r+1, 2r+1]`, the same pixels, the middle one that of `at`; r at least 3 FWHM.
 /// * `at`: position of the star relative to the middle pixel \[pixel\].
 #[must_use]
-pub fn star_residual(star_njy: ArrayView2<f32>, psf: ArrayView2<f32>, at: (f64, f64), fwhm_px: f64) -> Option<StarResidual> {
-    if star_njy.dim() != psf.dim() || star_njy.iter().any(|v| !v.is_finite()) {
-        return None;
-    }
+pub fn star_residual(
+    star_njy: ArrayView2<f32>,
+    psf: ArrayView2<f32>,
+    is_good: ArrayView2<bool>,
+    at: (f64, f64),
+    fwhm_px: f64,
+) -> Option<StarResidual> {
+    let star = filled(star_njy, psf, is_good)?;
+    let star_njy = star.view();
     let r = (psf.nrows() / 2) as i32;
     let bbox = Box2::new(-r, -r, 2 * r + 1, 2 * r + 1);
     let center = PixelPoint::new(at.0, at.1);
@@ -99,11 +109,37 @@ pub fn star_residual(star_njy: ArrayView2<f32>, psf: ArrayView2<f32>, at: (f64, 
     })
 }
 
+/// Band, source of the pixels (`data` or `truth pixels`), right ascension and declination \[deg\], S/N, residual.
+pub type StarRow = (String, &'static str, [f64; 2], f64, StarResidual);
+
+/// The star with spoiled pixels replaced by the scaled PSF's.
+fn filled(star_njy: ArrayView2<f32>, psf: ArrayView2<f32>, is_good: ArrayView2<bool>) -> Option<Array2<f32>> {
+    if star_njy.dim() != psf.dim() || is_good.dim() != psf.dim() {
+        return None;
+    }
+    let (mut product, mut good, mut all) = (0.0, 0.0, 0.0);
+    Zip::from(star_njy).and(psf).and(is_good).for_each(|&z, &p, &ok| {
+        let p = f64::from(p);
+        all += p * p;
+        if ok && z.is_finite() {
+            product += p * f64::from(z);
+            good += p * p;
+        }
+    });
+    let flux = product / good;
+    (good >= MIN_GOOD_SHARE * all && flux.is_finite()).then(|| {
+        Zip::from(star_njy)
+            .and(psf)
+            .and(is_good)
+            .map_collect(|&z, &p, &ok| if ok && z.is_finite() { z } else { (flux * f64::from(p)) as f32 })
+    })
+}
+
 /// The table `/psf_stars`: one row per star and band; `source` is `data` or `truth pixels`.
 ///
 /// # Errors
 /// [`TableError`], never in practice.
-pub fn star_table(rows: &[(String, &'static str, [f64; 2], f64, StarResidual)]) -> Result<Table, TableError> {
+pub fn star_table(rows: &[StarRow]) -> Result<Table, TableError> {
     let numbers =
         |value: &dyn Fn(&(String, &'static str, [f64; 2], f64, StarResidual)) -> f64| ColumnData::F64(rows.iter().map(value).collect());
     let mut table = Table::new();
@@ -116,7 +152,7 @@ pub fn star_table(rows: &[(String, &'static str, [f64; 2], f64, StarResidual)]) 
     )?;
     table.push("ra", "deg", "right ascension", numbers(&|r| r.2[0]))?;
     table.push("dec", "deg", "declination", numbers(&|r| r.2[1]))?;
-    table.push("snr", "", "flux within 3 FWHM over the point-source error; infinite if noiseless", numbers(&|r| r.3))?;
+    table.push("snr", "", "flux of the stamp over the point-source error", numbers(&|r| r.3))?;
     table.push("core", "", "share of the flux within half a FWHM: star / PSF - 1", numbers(&|r| r.4.core))?;
     table.push("size", "", "trace of the adaptive moments: star / PSF - 1", numbers(&|r| r.4.size))?;
     table.push("e1", "", "(Qxx - Qyy) / T on the tract: star - PSF", numbers(&|r| r.4.ellipticity[0]))?;
@@ -195,30 +231,38 @@ mod tests {
         })
     }
 
-    /// A star 2 % wider than the PSF: T is 4.04 % larger, and the core, 1 - exp(-r²/2σ²) at r = 1.1774 σ, is lower by
-    /// ½ ln 2 · 4 % / ½; stretched by s along x and 1/s along y the ellipticity is (s⁴ - 1)/(s⁴ + 1).
+    /// A star 2 % wider than the PSF: T is 4.04 % larger, and the core holds 1 - exp(-r²/2σ²) of its light at r = 1.1774 σ
+    /// of the PSF; stretched by s along x and 1/s along y the ellipticity is (s⁴ - 1)/(s⁴ + 1).
     #[test]
     fn a_wide_and_a_stretched_star() {
         let (sigma, fwhm) = (2.5, 2.5 * 2.354_82);
         let psf = gaussian(sigma, 1.0);
-        let same = star_residual(psf.view(), psf.view(), (0.3, -0.2), fwhm).unwrap();
+        let good = Array2::from_elem(psf.dim(), true);
+        let compare = |star: &Array2<f32>| star_residual(star.view(), psf.view(), good.view(), (0.3, -0.2), fwhm).unwrap();
+        let same = compare(&psf);
         assert_eq!(same, StarResidual { core: 0.0, size: 0.0, ellipticity: [0.0; 2] });
-        let wide = star_residual(gaussian(1.02 * sigma, 1.0).view(), psf.view(), (0.3, -0.2), fwhm).unwrap();
+        let wide = compare(&gaussian(1.02 * sigma, 1.0));
         assert_relative_eq!(wide.size, 1.02f64.powi(2) - 1.0, epsilon = 1e-4);
         let share = |s: f64| 1.0 - (-0.5 * (0.5 * fwhm / s).powi(2)).exp();
         assert_relative_eq!(wide.core, share(1.02 * sigma) / share(sigma) - 1.0, epsilon = 2e-3);
         let s: f64 = 1.01;
-        let stretched = star_residual(gaussian(sigma, s).view(), psf.view(), (0.3, -0.2), fwhm).unwrap();
+        let stretched = compare(&gaussian(sigma, s));
         assert_relative_eq!(stretched.ellipticity[0], (s.powi(4) - 1.0) / (s.powi(4) + 1.0), epsilon = 1e-4);
         assert_relative_eq!(stretched.ellipticity[1], 0.0, epsilon = 1e-5);
     }
 
     #[test]
-    fn missing_pixels_are_no_star() {
+    fn spoiled_pixels_add_nothing_but_too_many_are_no_star() {
         let psf = gaussian(2.5, 1.0);
-        let mut star = psf.clone();
-        star[[10, 10]] = f32::NAN;
-        assert!(star_residual(star.view(), psf.view(), (0.3, -0.2), 5.9).is_none());
+        let mut star = psf.mapv(|v| 3.0 * v);
+        star[[29, 32]] = f32::NAN;
+        star[[27, 30]] = 1e6;
+        let mut is_good = Array2::from_elem(psf.dim(), true);
+        is_good[[27, 30]] = false;
+        let residual = star_residual(star.view(), psf.view(), is_good.view(), (0.3, -0.2), 5.9).unwrap();
+        assert!(residual.core.abs() < 1e-6 && residual.size.abs() < 1e-6, "{residual:?}");
+        is_good.slice_mut(ndarray::s![.., ..30]).fill(false);
+        assert!(star_residual(star.view(), psf.view(), is_good.view(), (0.3, -0.2), 5.9).is_none());
     }
 
     #[test]

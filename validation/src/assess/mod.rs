@@ -8,7 +8,7 @@ mod coadd;
 mod confusion;
 
 pub use background::{BackgroundResidual, SCALES_PX, background_table, residual_by_scale};
-pub use coadd::{CellDepth, NoiseSums, StarResidual, depth_table, expected_phi, noise_table, star_residual, star_table};
+pub use coadd::{CellDepth, NoiseSums, StarResidual, StarRow, depth_table, expected_phi, noise_table, star_residual, star_table};
 pub use confusion::{Confusion, ParentLight, blend_table, confusion};
 
 use fathom::catalog::Table;

@@ -34,9 +34,9 @@ struct Member {
     total: f64,
     inside: f64,
     held: f64,
-    /// Light that the child holds of objects that another child of the parent is matched to; of all others \[nJy\].
+    /// Light that the child holds of objects that another child of the parent is matched to; of all others, unrecognised or not detectable \[nJy\].
     from_neighbours: f64,
-    from_undetected: f64,
+    from_unmatched: f64,
     /// Σ (child - object)² / V over Σ share², what right shares would have; NaN if not known.
     chi2_ratio: f64,
     /// Values on [`AXES`]; NaN where there is no neighbour.
@@ -50,15 +50,15 @@ const SCORES: [Score; 5] = [
     ("lost_to_neighbours", |m| (m.inside - m.held) / m.total),
     ("outside_footprint", |m| (m.total - m.inside) / m.total),
     ("received_from_neighbours", |m| m.from_neighbours / m.total),
-    ("received_from_undetected", |m| m.from_undetected / m.total),
-    ("purity", |m| m.held / (m.held + m.from_neighbours + m.from_undetected)),
+    ("received_from_unmatched", |m| m.from_unmatched / m.total),
+    ("purity", |m| m.held / (m.held + m.from_neighbours + m.from_unmatched)),
 ];
 
 /// `deblend.light.*`: medians over matched members with S/N of at least 5 in the band, `class` blended or isolated; and the worst blends.
 ///
 /// - `lost_to_neighbours`, `outside_footprint`: light of the object that other children hold, and that lies on no pixel of the parent,
 ///   over its flux;
-/// - `received_from_neighbours`, `received_from_undetected`: light of objects with a child of their own, and of all others, that the
+/// - `received_from_neighbours`, `received_from_unmatched`: light of objects with a child of their own, and of all others, that the
 ///   child holds, over the object's flux: only the first is the deblender's doing;
 /// - `purity`: share of the child's light that is the object's;
 /// - `misassigned_fraction`: Σ light lost to neighbours / Σ light on the parents' pixels, over blends, fluxes kept;
@@ -167,10 +167,10 @@ impl<'a> ArmLight<'a> {
                 if !(object.snr[b] >= MIN_SNR && object.is_usable && band.total[row] > 0.0) {
                     continue;
                 }
-                let (mut from_neighbours, mut from_undetected) = (0.0, 0.0);
+                let (mut from_neighbours, mut from_unmatched) = (0.0, 0.0);
                 for other in rows.clone().filter(|&r| self.object[r] == self.object[row] && r != row) {
                     let has_child = own.child_of.get(&self.truth[other]).is_some_and(|c| children.contains(c));
-                    *(if has_child { &mut from_neighbours } else { &mut from_undetected }) += band.held[other];
+                    *(if has_child { &mut from_neighbours } else { &mut from_unmatched }) += band.held[other];
                 }
                 let expected = band.expected_chi2[row];
                 out.push(Member {
@@ -180,7 +180,7 @@ impl<'a> ArmLight<'a> {
                     inside: band.inside[row],
                     held: band.held[row],
                     from_neighbours,
-                    from_undetected,
+                    from_unmatched,
                     chi2_ratio: if expected > 0.0 { band.chi2[row] / expected } else { f64::NAN },
                     at: [
                         neighbour.map_or(f64::NAN, |n| n.1 / fwhm),
@@ -413,7 +413,7 @@ mod tests {
         assert_relative_eq!(value(&metrics, "lost_to_neighbours", ""), 0.1);
         assert_relative_eq!(value(&metrics, "outside_footprint", ""), 0.15);
         assert_relative_eq!(value(&metrics, "received_from_neighbours", ""), 0.1);
-        assert_relative_eq!(value(&metrics, "received_from_undetected", ""), 0.025);
+        assert_relative_eq!(value(&metrics, "received_from_unmatched", ""), 0.025);
         assert_relative_eq!(value(&metrics, "purity", ""), 0.5 * (80.0 / 95.0 + 70.0 / 80.0));
         assert_relative_eq!(value(&metrics, "misassigned_fraction", ""), 20.0 / 170.0);
         assert_relative_eq!(value(&metrics, "chi2_ratio", "flux_ratio 1-3"), 1.5);
@@ -432,7 +432,7 @@ mod tests {
         input.assessed.blends = vec![blends(&[(91, 1, 100.0, 100.0, 100.0), (92, 2, 100.0, 100.0, 100.0)])];
         let (metrics, _, worst) = confusion(&input, &matches(&[(91, 1), (92, 2)]), 50).unwrap();
         for name in
-            ["lost_to_neighbours", "outside_footprint", "received_from_neighbours", "received_from_undetected", "misassigned_fraction"]
+            ["lost_to_neighbours", "outside_footprint", "received_from_neighbours", "received_from_unmatched", "misassigned_fraction"]
         {
             assert_relative_eq!(value(&metrics, name, ""), 0.0);
         }

@@ -8,7 +8,7 @@ use fathom::coadd::CoaddPsf;
 use fathom::format::coadd::{CoaddMosaic, Plane};
 use fathom::geometry::{Box2, Patch, PixelPoint, SkyPoint};
 use fathom::image::MaskPlane;
-use fathom_validation::assess::{StarResidual, star_residual, star_table};
+use fathom_validation::assess::{StarRow, star_residual, star_table};
 use ndarray::{Array2, ArrayView2, Axis};
 use std::collections::BTreeMap;
 
@@ -25,8 +25,6 @@ const PSF_TOLERANCE: f64 = 0.02;
 
 /// Pixels that are not what the star and its PSF would make of them.
 const SPOILED: u32 = MaskPlane::Sat.bit() | MaskPlane::NoData.bit() | MaskPlane::Clipped.bit() | MaskPlane::InexactPsf.bit();
-
-type StarRow = (String, &'static str, [f64; 2], f64, StarResidual);
 
 /// One band of a patch, ready to compare stars.
 struct Band<'a> {
@@ -72,7 +70,7 @@ impl Band<'_> {
         (self.run.tract.bbox().intersect(&bbox) == bbox).then_some(bbox)
     }
 
-    /// A star against the PSF; none where it is faint, or a pixel near it is not of the same exposures or spoiled.
+    /// A star against the PSF; none where it is faint, or too many pixels are spoiled or of other exposures.
     fn compare(
         &self,
         sky: SkyPoint,
@@ -90,14 +88,11 @@ impl Band<'_> {
         }
         let words = self.mosaic.inputs_wyx(self.band, bbox)?;
         let reference = CoaddPsf::common_contributors(words.view());
-        let is_same = self.psf.agrees(words.view(), &reference, PSF_TOLERANCE);
-        let mask = self.mosaic.mask(self.band, bbox)?;
-        if is_same.iter().any(|same| !same) || mask.iter().any(|m| m & SPOILED != 0) {
-            return Ok(None);
-        }
+        let mut is_good = self.psf.agrees(words.view(), &reference, PSF_TOLERANCE);
+        is_good.zip_mut_with(&self.mosaic.mask(self.band, bbox)?, |good, m| *good &= m & SPOILED == 0);
         let psf = self.psf.stamp(at, &reference, (bbox.width / 2) as usize).mapv(|v| v as f32);
         let offset = (at.x - f64::from(x), at.y - f64::from(y));
-        let residual = star_residual(image_njy, psf.view(), offset, self.fwhm_px);
+        let residual = star_residual(image_njy, psf.view(), is_good.view(), offset, self.fwhm_px);
         Ok(residual.map(|r| (self.band.to_owned(), source, [sky.ra_deg(), sky.dec_deg()], snr, r)))
     }
 }
