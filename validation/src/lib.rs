@@ -1,8 +1,8 @@
 //! What fathom is judged by: matching, metrics beside their theoretical limits, plots, report.
 //!
 //! ```text
-//! ArmData (truth, catalog, peaks) -> scene -> matching -> metric/* -> Metric records -> plot/*, report
-//!                                        theory: what the same data allow -^
+//! ArmData (truth, catalog, peaks) -> scene -> matching -> survey: pieces of sky -> metric/* -> records, plots -> report
+//!                                        limit, theory: what the same data allow ------^
 //! ```
 //!
 //! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, bootstrap over blocks of sky for all else.
