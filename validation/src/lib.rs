@@ -17,9 +17,7 @@ mod testing;
 mod check_input;
 mod html;
 mod key_figures;
-mod match_table;
 mod matching;
-mod metric;
 mod neighbours;
 mod picture;
 mod plot;
@@ -31,6 +29,8 @@ mod tangent_plane;
 mod validate;
 
 pub mod limit;
+pub mod match_table;
+pub mod metric;
 pub mod selftest;
 pub mod theory;
 
