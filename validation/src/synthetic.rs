@@ -1,21 +1,15 @@
 //! A survey drawn from the theory itself: objects are found as C(s) says, with unbiased fluxes and honest errors.
 
-use crate::{
-    ArmData, BandImage, LayerPeaks, Metric, MetricsFile, ReportInput, RunInfo, ValidateConfig, ValidateInput, Validated, key_figures,
-    validate, write_report,
-};
+use crate::{ArmData, LayerPeaks, Metric, ValidateConfig, ValidateInput, Validated, key_figures, validate};
 use fathom::catalog::{ColumnData, Table};
 use fathom::random::keyed_rng;
-use ndarray::Array2;
 use rand_distr::{Distribution, Exp1, StandardNormal, Uniform};
-use std::path::PathBuf;
 
 const BANDS: [&str; 3] = ["g", "r", "i"];
 const RA0: f64 = 150.0;
 const DEC0: f64 = 2.0;
-/// Side of the field \[arcsec\] and of its pixels.
+/// Side of the field \[arcsec\].
 const SIDE: f64 = 200.0;
-const PIXEL: f64 = 0.4;
 const FWHM: f64 = 0.9;
 /// 1/(√2 σ) for a Gaussian PSF of this FWHM, seen through itself.
 const SQRT_L2: f64 = 2.354_82 / FWHM / std::f64::consts::SQRT_2;
@@ -23,12 +17,6 @@ const T: f64 = 5.0;
 const T_FREE: f64 = 5.488;
 /// Point-source error per band \[nJy\]: 26.2, 25.9, 25.5 mag at 5 sigma or so.
 const SIGMA: [f64; 3] = [24.0, 32.0, 46.0];
-
-/// Field position of a sky position, in pixels of the picture; east is to the left.
-fn to_picture(ra: f64, dec: f64) -> (f64, f64) {
-    let x = -(ra - RA0) * DEC0.to_radians().cos() * 3600.0 / PIXEL + 0.5 * SIDE / PIXEL;
-    (x, (dec - DEC0) * 3600.0 / PIXEL + 0.5 * SIDE / PIXEL)
-}
 
 struct Object {
     x: f64,
