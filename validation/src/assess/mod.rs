@@ -11,7 +11,7 @@ pub use background::{BackgroundResidual, SCALES_PX, background_table, residual_b
 pub use coadd::{CellDepth, NoiseSums, StarResidual, StarRow, depth_table, expected_phi, noise_table, star_residual, star_table};
 pub use confusion::{Confusion, ParentLight, blend_table, confusion};
 
-use fathom::catalog::Table;
+use fathom::catalog::{Table, TableError};
 
 /// The rows of all tasks, as validation takes them; a table without columns: not measured.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,27 @@ pub struct Assessed {
     pub psf_stars: Table,
     /// Noise over blank sky of all cells ([`noise_table`]).
     pub noise: Table,
+}
+
+impl Assessed {
+    /// Joins the rows of another run, behind `n_arms` arms of this one.
+    ///
+    /// # Errors
+    /// [`TableError`] if the columns differ.
+    pub fn append(&mut self, next: Self, n_arms: usize) -> Result<(), TableError> {
+        if !next.blends.is_empty() {
+            self.blends.resize(n_arms, Table::new());
+            self.blends.extend(next.blends);
+        }
+        if !next.seams.is_empty() {
+            self.seams.resize(n_arms, Seams::default());
+            self.seams.extend(next.seams);
+        }
+        let tables = [&mut self.backgrounds, &mut self.depths, &mut self.psf_stars, &mut self.noise];
+        let theirs = [next.backgrounds, next.depths, next.psf_stars, next.noise];
+        // A table without columns: that run did not measure it.
+        tables.into_iter().zip(theirs).filter(|(_, next)| !next.columns().is_empty()).try_for_each(|(mine, next)| mine.append(next))
+    }
 }
 
 /// How far true objects and rows of the catalog are from the seams of the tract.

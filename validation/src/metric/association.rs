@@ -3,8 +3,9 @@
 use super::objects::{TrueObjects, matched_pairs, wrong};
 use super::{Figure, Metric};
 use crate::assess::SeamDistances;
+use crate::neighbours::Neighbours;
 use crate::plot::{COLOURS, Corner, Mark, MarkKind, Panel, Plot, Section};
-use crate::scene::{FREE_SED, Neighbours, layer_snr, mean_fwhm};
+use crate::scene::{FREE_SED, layer_snr, mean_fwhm};
 use crate::statistics::share;
 use crate::theory::{CompletenessCurve, TheoryLayer};
 use crate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, ValidationError};
@@ -200,7 +201,7 @@ impl SeamCounts {
         let place = |arcsec: f64| (!arcsec.is_nan()).then(|| usize::from(arcsec > AT_SEAM_FWHM * fwhm));
         let near = Neighbours::new(rows.points.iter().zip(rows.is_primary).map(|(p, ok)| if *ok { *p } else { [f64::NAN; 2] }));
         for i in (0..rows.points.len()).filter(|&i| rows.is_primary[i]) {
-            let Some(k) = place(distances.catalog_arcsec[i]) else { continue };
+            let Some(k) = distances.catalog_arcsec.get(i).and_then(|d| place(*d)) else { continue };
             let twin = |&(j, _): &(usize, f64)| rows.parent_id[j] != rows.parent_id[i] && rows.is_same(i, j);
             self.duplicates[k].0 += usize::from(near.within(rows.points[i], DUPLICATE_FWHM * fwhm).iter().any(twin));
             self.duplicates[k].1 += 1;

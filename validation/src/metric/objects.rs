@@ -1,6 +1,8 @@
 //! True objects of an arm as the families that look at pixels and peaks need them.
 
-use crate::scene::{Neighbours, TangentPlane, layer_snr, theory_layers};
+use crate::neighbours::Neighbours;
+use crate::scene::{layer_snr, theory_layers};
+use crate::tangent_plane::TangentPlane;
 use crate::{ArmData, ValidateInput, ValidationError};
 use fathom::catalog::{Table, TableError};
 
@@ -77,7 +79,7 @@ pub(crate) fn matched_pairs(matches: &Table, arm: &str) -> Result<Vec<(i64, i64)
     let wrong = wrong("matches");
     let (arms, status) = (matches.text("arm").map_err(&wrong)?, matches.text("status").map_err(&wrong)?);
     let (object, truth) = (matches.i64("object_id").map_err(&wrong)?, matches.i64("truth_id").map_err(&wrong)?);
-    let is_pair = |i: &usize| arms[*i] == arm && (status[*i] == "matched" || status[*i] == "ambiguous");
+    let is_pair = |i: &usize| arms[*i] == arm && status[*i] == "matched";
     Ok((0..matches.n_rows()).filter(is_pair).map(|i| (object[i], truth[i])).collect())
 }
 
