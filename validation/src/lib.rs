@@ -23,7 +23,8 @@ mod survey;
 mod validate;
 
 pub mod limit;
-pub mod theory;
+// The curves of detection under their older name.
+pub use limit as theory;
 
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};

@@ -9,7 +9,10 @@
 
 mod far_light;
 mod psf_square;
+mod responses;
 mod spectrum;
+
+pub use responses::Responses;
 
 use crate::SimError;
 use crate::object::{Morphology, TruthObject};
@@ -76,6 +79,7 @@ pub struct Renderer<'a> {
 }
 
 /// Part of an object: its flux, its profile, and its size and shape.
+#[derive(Clone)]
 struct Component {
     flux_njy: f64,
     light: Light,
@@ -83,6 +87,7 @@ struct Component {
     shape: [[f64; 2]; 2],
 }
 
+#[derive(Clone)]
 enum Light {
     Round(Arc<dyn Radial>),
     Stamp(Arc<StampGalaxy>),
@@ -336,7 +341,7 @@ mod tests {
     const SIGMA_PSF_PX: f64 = 1.9;
 
     /// Pixels of 0.2 arcsec, rotated, and mirrored if asked for.
-    fn meta(rotation_deg: f64, is_flipped: bool) -> ExposureMeta {
+    pub(super) fn meta(rotation_deg: f64, is_flipped: bool) -> ExposureMeta {
         let (sin, cos) = rotation_deg.to_radians().sin_cos();
         let scale = 0.2 / 3600.0;
         let sign = if is_flipped { 1.0 } else { -1.0 };
@@ -360,7 +365,7 @@ mod tests {
         }
     }
 
-    fn object(meta: &ExposureMeta, at: PixelPoint) -> TruthObject {
+    pub(super) fn object(meta: &ExposureMeta, at: PixelPoint) -> TruthObject {
         TruthObject::point(1, meta.wcs.pixel_to_sky(at), 5000.0)
     }
 

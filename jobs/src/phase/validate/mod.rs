@@ -10,7 +10,7 @@ use anyhow::Result;
 use fathom_validation::{MetricsFile, RunInfo, validate};
 use std::path::PathBuf;
 
-pub use gather::{catalog, limits};
+pub use gather::{blend_fisher, catalog, limits};
 
 pub struct Validate;
 
