@@ -2,7 +2,7 @@
 
 use super::{Component, Light, Renderer};
 use crate::object::TruthObject;
-use fathom::geometry::Box2;
+use fathom::geometry::{Box2, PixelPoint};
 use ndarray::{Array2, s};
 
 /// Half of the step of the central differences by size and shear.
@@ -35,7 +35,8 @@ pub struct Responses {
 }
 
 impl Renderer<'_> {
-    /// Half-width of the square that holds all but a little of the information about an object: 3 FWHM of the PSF and 4 half-light radii.
+    /// Half-width of the square that holds all but a little of the information about an object: 3 FWHM of the PSF (at the middle of the exposure) and 4
+    /// half-light radii.
     ///
     /// Against a background's noise less than 0.1 % of a star's is outside, of a disc's size 0.2 %; of the few whose own photons are all
     /// the noise it is the share of their light: 1 % of a star's (Moffat, β = 3), 12 % for de Vaucouleurs' law (tested below).
@@ -52,7 +53,11 @@ impl Renderer<'_> {
         };
         let light = if object.is_point() { 0.0 } else { self.components(object, at).iter().map(reach).fold(0.0, f64::max) };
         let largest = super::SIDES_PX[super::SIDES_PX.len() - 1] as f64 / 2.0 - 8.0;
-        Some((REACH_FWHM * self.meta.psf.fwhm_px(at) + light + trail).ceil().min(largest) as i32)
+        let fwhm_px = *self.fwhm_px.get_or_init(|| {
+            let (ny, nx) = self.meta.shape;
+            self.meta.psf.fwhm_px(PixelPoint::new(0.5 * nx as f64, 0.5 * ny as f64))
+        });
+        Some((REACH_FWHM * fwhm_px + light + trail).ceil().min(largest) as i32)
     }
 
     /// Derivatives on the square of half-width `half_px` around the object; None where the WCS has no pixel for it.
@@ -153,7 +158,6 @@ mod tests {
     use super::super::tests::{meta, object};
     use super::*;
     use crate::object::Bulge;
-    use fathom::geometry::PixelPoint;
 
     fn galaxy(object: TruthObject, sersic_n: f64, half_light_radius_arcsec: f64) -> TruthObject {
         TruthObject { half_light_radius_arcsec, axis_ratio: 0.6, position_angle_deg: 20.0, sersic_n, ..object }

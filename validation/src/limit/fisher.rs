@@ -107,9 +107,7 @@ impl BlendFisher {
     }
 
     pub(super) fn element(&self, (i, p): (usize, Parameter), (j, q): (usize, Parameter)) -> f64 {
-        (0..self.n_bands)
-            .filter_map(|band| Some(self.of_band(band, (i, p.response(band)?), (j, q.response(band)?))))
-            .sum()
+        (0..self.n_bands).filter_map(|band| Some(self.of_band(band, (i, p.response(band)?), (j, q.response(band)?)))).sum()
     }
 
     /// Information about the flux of object i in a band, all else known \[nJy⁻²\].
@@ -142,17 +140,19 @@ impl BlendFisher {
     /// Bounds with all parameters of all `members` unknown that the pixels answer to and that `is_unknown` names; everything else known.
     #[must_use]
     pub fn bounds(&self, members: &[usize], is_unknown: impl Fn(usize, Parameter) -> bool) -> Bounds {
-        let parameters: Vec<(usize, Parameter)> = members
-            .iter()
-            .flat_map(|&i| self.parameters_of(i).map(move |p| (i, p)))
-            .filter(|&(i, p)| is_unknown(i, p))
-            .collect();
+        let parameters: Vec<(usize, Parameter)> =
+            members.iter().flat_map(|&i| self.parameters_of(i).map(move |p| (i, p))).filter(|&(i, p)| is_unknown(i, p)).collect();
         let scale: Vec<f64> = parameters.iter().map(|&p| self.element(p, p).sqrt().recip()).collect();
         let n = parameters.len();
         // In units of each one's own error: then the matrix's condition is that of the blend and not of the units.
-        let normalised = DMatrix::from_fn(n, n, |a, b| {
-            if a == b { 1.0 + RIDGE } else { self.element(parameters[a], parameters[b]) * scale[a] * scale[b] }
-        });
+        let normalised =
+            DMatrix::from_fn(
+                n,
+                n,
+                |a, b| {
+                    if a == b { 1.0 + RIDGE } else { self.element(parameters[a], parameters[b]) * scale[a] * scale[b] }
+                },
+            );
         let covariance = normalised.cholesky().map_or_else(|| DMatrix::from_element(n, n, f64::NAN), |c: Cholesky<f64, Dyn>| c.inverse());
         Bounds { parameters, scale, covariance }
     }

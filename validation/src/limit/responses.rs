@@ -54,9 +54,7 @@ mod tests {
     /// Against the plain sum, for boxes that overlap in part and planes that differ in number.
     #[test]
     fn information_is_the_sum_over_common_pixels() {
-        let plane = |bbox: &Box2, k: usize| {
-            Array2::from_shape_fn(bbox.shape(), |(j, i)| ((3 * j + 7 * i + 11 * k) % 13) as f64 - 5.0)
-        };
+        let plane = |bbox: &Box2, k: usize| Array2::from_shape_fn(bbox.shape(), |(j, i)| ((3 * j + 7 * i + 11 * k) % 13) as f64 - 5.0);
         let object = |bbox: Box2, n: usize| Responses { bbox, planes: (0..n).map(|k| plane(&bbox, k)).collect() };
         let (a, b) = (object(Box2::new(-2, 3, 9, 8), 6), object(Box2::new(1, 1, 12, 6), 3));
         let weight_box = Box2::new(0, 0, 8, 7);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use fathom::background::VisitProduct;
 use fathom::geometry::Box2;
 use fathom::image::{Exposure, ExposureMeta, MaskPlane};
-use fathom_sim::{Renderer, TruthObject, VariancePlane, counts_of};
+use fathom_sim::{Morphology, Renderer, TruthObject, VariancePlane, counts_of};
 use fathom_validation::limit::{BlendFisher, Responses, information};
 use ndarray::{Array2, Zip};
 use rayon::prelude::*;
@@ -19,6 +19,8 @@ pub struct Light<'a> {
     pub fisher: BlendFisher,
     /// Information about the flux against the background's noise alone, by band and number in the group \[nJy⁻²\].
     pub against_background: Vec<Vec<f64>>,
+    /// Σ I ε over the exposures, I the information about the flux and ε its relative error by the noise in a real galaxy's own stamp.
+    stamp_noise: Vec<Vec<f64>>,
 }
 
 /// An object on an exposure.
@@ -36,7 +38,8 @@ impl<'a> Light<'a> {
     /// do not answer linearly to a step as long as the errors are.
     pub fn gather(run: &Run, arm: usize, around: &'a Surroundings) -> Result<Self> {
         let bands = &run.config.run.bands;
-        let mut sums = Self { around, fisher: BlendFisher::new(bands.len()), against_background: vec![vec![0.0; around.n]; bands.len()] };
+        let zero = vec![vec![0.0; around.n]; bands.len()];
+        let mut sums = Self { around, fisher: BlendFisher::new(bands.len()), against_background: zero.clone(), stamp_noise: zero };
         let inputs = run.band_inputs(arm)?;
         for (b, band) in bands.iter().enumerate() {
             for (meta, visit) in inputs[band].iter() {
@@ -88,14 +91,23 @@ impl<'a> Light<'a> {
                 self.fisher.add(band, candidates[a].number, candidates[b].number, block);
             }
         }
-        let weight = weight_of_background(&exposure, visit);
+        let of_background = weight_of_background(&exposure, visit);
         for (s, responses) in candidates.iter().zip(&drawn).filter(|(s, _)| s.number < around.n) {
-            if let Some(r) = responses {
-                let only_flux = Responses { bbox: r.bbox, planes: vec![r.planes[0].clone()] };
-                self.against_background[band][s.number] += information(&only_flux, &only_flux, &exposure.bbox, weight.view())[0][0];
+            let Some(r) = responses else { continue };
+            let only_flux = Responses { bbox: r.bbox, planes: vec![r.planes[0].clone()] };
+            self.against_background[band][s.number] += information(&only_flux, &only_flux, &exposure.bbox, of_background.view())[0][0];
+            if matches!(s.object.morphology, Morphology::Stamp(_)) {
+                let per_njy = around.flux_njy[band][s.number].recip();
+                self.stamp_noise[band][s.number] += stamp_noise(&renderer, &meta, s.object, per_njy, &only_flux, &exposure.bbox, &weight);
             }
         }
         Ok(())
+    }
+
+    /// Error of a flux by the noise that a real galaxy's stamp brings \[nJy\]: the same stamp in every exposure, so it does not average out.
+    pub fn stamp_noise_njy(&self, band: usize, i: usize) -> f64 {
+        let information = self.fisher.flux_information(band, i);
+        if information > 0.0 { self.around.flux_njy[band][i] * self.stamp_noise[band][i] / information } else { 0.0 }
     }
 }
 
@@ -109,7 +121,14 @@ fn seen<'o>(renderer: &Renderer, meta: &ExposureMeta, object: &'o TruthObject, n
 }
 
 /// Derivatives in counts: per nJy of the catalog's flux, per arcsec, by size and shear. Position and shape only if `is_whole`.
-pub fn draw(renderer: &Renderer, meta: &ExposureMeta, object: &TruthObject, half_px: i32, per_njy: f64, is_whole: bool) -> Option<Responses> {
+pub fn draw(
+    renderer: &Renderer,
+    meta: &ExposureMeta,
+    object: &TruthObject,
+    half_px: i32,
+    per_njy: f64,
+    is_whole: bool,
+) -> Option<Responses> {
     let (bbox, planes) = if is_whole {
         let r = renderer.responses(object, half_px)?;
         (r.bbox, [r.flux * per_njy].into_iter().chain(r.position).chain(r.shape.into_iter().flatten()).collect::<Vec<_>>())
@@ -119,6 +138,26 @@ pub fn draw(renderer: &Renderer, meta: &ExposureMeta, object: &TruthObject, half
     };
     let counts = counts_of(meta, &bbox, Array2::ones(bbox.shape()));
     Some(Responses { bbox, planes: planes.into_iter().map(|p| p * &counts).collect() })
+}
+
+/// I ε of the matched filter on one exposure, see [`Light::stamp_noise_njy`].
+fn stamp_noise(
+    renderer: &Renderer,
+    meta: &ExposureMeta,
+    object: &TruthObject,
+    per_njy: f64,
+    light: &Responses,
+    weight_box: &Box2,
+    weight: &Array2<f64>,
+) -> f64 {
+    let counts = counts_of(meta, &light.bbox, Array2::ones(light.bbox.shape()));
+    let mut filter = Array2::zeros(light.bbox.shape());
+    let part = light.bbox.intersect(weight_box);
+    let inside = light.bbox.slice_of(&part);
+    filter.slice_mut(inside).assign(&(&light.planes[0].slice(inside) * &weight.slice(weight_box.slice_of(&part))));
+    let information = (&filter * &light.planes[0]).sum();
+    let profile = &light.planes[0] / &counts / (per_njy * object.flux_njy);
+    information * renderer.stamp_noise_of_filter(object, (filter * &counts).view(), profile.view())
 }
 
 /// Pairs whose boxes meet, each with itself too: a sweep along x.

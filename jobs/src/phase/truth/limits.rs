@@ -62,21 +62,14 @@ fn shapes(truth: &Table) -> Result<Vec<(f64, [f64; 2])>> {
         .collect())
 }
 
-fn limits_of(
-    run: &Run,
-    around: &Surroundings,
-    light: &Light,
-    i: usize,
-    shape: &(f64, [f64; 2]),
-    covariances: &mut Covariances,
-) -> Limits {
+fn limits_of(run: &Run, around: &Surroundings, light: &Light, i: usize, shape: &(f64, [f64; 2]), covariances: &mut Covariances) -> Limits {
     let settings = &run.config.truth;
     let bands = 0..run.config.run.bands.len();
     let members = light.fisher.members(i, settings.min_overlap, |j| around.counts(j));
     let alone = light.fisher.bounds(&[i], |_, _| true);
     let blend = light.fisher.bounds(&members, |_, _| true);
     covariances.add(around, light, &members, &blend);
-    let errors = |of: &Bounds| bands.clone().map(|b| of.error(i, Parameter::Flux(b))).collect();
+    let errors = |of: &Bounds| bands.clone().map(|b| of.error(i, Parameter::Flux(b)).hypot(light.stamp_noise_njy(b, i))).collect();
     Limits {
         snr: bands.clone().map(|b| around.flux_njy[b][i] * light.against_background[b][i].sqrt()).collect(),
         flux_err_alone: errors(&alone),
@@ -107,13 +100,23 @@ fn push_columns(run: &Run, truth: &mut Table, limits: &[Limits]) -> Result<()> {
             "signal to noise of the matched filter over all exposures' usable pixels, background noise only",
             &|l| l.snr[b],
         )?;
-        push(format!("{band}_flux_err_alone"), "nJy", &format!("Cramér-Rao bound of the flux, {ALONE}"), &|l| l.flux_err_alone[b])?;
-        push(format!("{band}_flux_err_blend"), "nJy", &format!("Cramér-Rao bound of the flux, {BLEND}"), &|l| l.flux_err_blend[b])?;
+        push(
+            format!("{band}_flux_err_alone"),
+            "nJy",
+            &format!("Cramér-Rao bound of the flux (and a real stamp's own noise), {ALONE}"),
+            &|l| l.flux_err_alone[b],
+        )?;
+        push(
+            format!("{band}_flux_err_blend"),
+            "nJy",
+            &format!("Cramér-Rao bound of the flux (and a real stamp's own noise), {BLEND}"),
+            &|l| l.flux_err_blend[b],
+        )?;
     }
-    for (how, what, of) in
-        [("alone", ALONE, (|l| &l.alone) as fn(&Limits) -> &PlaceAndShape), ("blend", BLEND, |l| &l.blend)]
-    {
-        push(format!("ra_err_{how}"), "mas", &format!("Cramér-Rao bound of the position along RA, on the sky, {what}"), &|l| of(l).position_mas[0])?;
+    for (how, what, of) in [("alone", ALONE, (|l| &l.alone) as fn(&Limits) -> &PlaceAndShape), ("blend", BLEND, |l| &l.blend)] {
+        push(format!("ra_err_{how}"), "mas", &format!("Cramér-Rao bound of the position along RA, on the sky, {what}"), &|l| {
+            of(l).position_mas[0]
+        })?;
         push(format!("dec_err_{how}"), "mas", &format!("Cramér-Rao bound of the position along Dec, {what}"), &|l| of(l).position_mas[1])?;
         push(
             format!("radius_err_{how}"),
