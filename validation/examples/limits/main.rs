@@ -32,4 +32,10 @@ fn main() {
             print(recognised(snr, ratio, limit * share, N));
         }
     }
+    println!("\n| S/N of the brighter | ratio 1 | 0.5 | 0.2 | 0.1 | 0.05 |\n|---|---|---|---|---|---|");
+    for snr in [7.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0] {
+        let limits = [1.0, 0.5, 0.2, 0.1, 0.05].map(|ratio| autocorrelation.separation_limit_fwhm(snr, ratio));
+        let cells = limits.map(|d| if d.is_nan() { "-".to_owned() } else { format!("{d:.2}") });
+        println!("| {snr} | {} |", cells.join(" | "));
+    }
 }
