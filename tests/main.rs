@@ -10,6 +10,7 @@ mod launch;
 mod layout;
 mod ranks;
 mod real_data;
+mod report;
 mod requirements;
 mod reuse;
 mod truth;

@@ -9,7 +9,7 @@ for (const box of document.querySelectorAll("input[data-layer]")) {
 
 // Tables: a click on a head sorts by that column, a second one the other way round. What has no value stays at the end.
 const numberOf = (text) => {
-  const found = text.replace(/\u2212/g, "-").match(/^[^\d\-+.]{0,3}([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)/i);
+  const found = text.replace(/\u2212/g, "-").match(/^[<>~\u2248 ]*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)/i);
   return found ? Number(found[1]) : NaN;
 };
 const isEmpty = (text) => text === "" || text === "\u2013" || text === "not measured";
@@ -32,3 +32,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     sortBy(table, column, descending);
   }));
 }
+
+// On paper nothing can be opened: folded pictures are printed, folded tables stand in report.md.
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details:has(figure)")) fold.open = true;
+});

@@ -26,9 +26,9 @@ class Chromium:
         self.events, self.last_id, self.session = [], 0, None
         port, path = self._wait_for(folder / "DevToolsActivePort").splitlines()
         self.socket = websocket.create_connection(f"ws://127.0.0.1:{port}{path}", timeout=60)
-        target = self.call("Target.getTargets")["targetInfos"][0]["targetId"]
+        target = next(t["targetId"] for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ["Page", "Runtime", "Network", "Log"]:
+        for domain in ["Page", "Runtime", "Log"]:
             self.call(f"{domain}.enable")
 
     def _wait_for(self, path):
@@ -67,9 +67,13 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def screenshot(self, path, is_whole=True):
-        """The page, or what the window shows of it, as PNG."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png", captureBeyondViewport=is_whole)["data"]))
+    def screenshot(self, path, of="document.documentElement"):
+        """An element of the page as PNG."""
+        measure = "(e) => { const b = e.getBoundingClientRect(); return [b.x + scrollX, b.y + scrollY, b.width, b.height]; }"
+        box = self.value(f"({measure})({of})")
+        clip = dict(zip(["x", "y", "width", "height"], box)) | {"scale": 1}
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     def pdf(self, path):
         """The page as it would be printed on A4."""

@@ -1,8 +1,8 @@
 //! What fathom is judged by: matching, metrics beside their theoretical limits, plots, report.
 //!
 //! ```text
-//! ArmData (truth, catalog, peaks) -> scene -> matching -> metric/* -> Metric records -> plot/*, report
-//!                                        theory: what the same data allow -^
+//! ArmData (truth, catalog, peaks) -> scene -> matching -> survey: pieces of sky -> metric/* -> records, plots -> report
+//!                                        limit, theory: what the same data allow ------^
 //! ```
 //!
 //! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, bootstrap over blocks of sky for all else.
@@ -36,7 +36,9 @@ pub mod report;
 pub mod selftest;
 pub mod theory;
 
-pub use compare::{ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare, write_comparison};
+pub use compare::{
+    ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare, write_comparison,
+};
 pub use history::{PastRun, write_history};
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};

@@ -76,6 +76,7 @@ impl Neighbours {
     }
 
     /// Indices and distances of all points within `radius`, nearest first, ties by index.
+    #[allow(dead_code, reason = "for lists that are short; long ones are visited in place")]
     #[must_use]
     pub fn within(&self, point: [f64; 2], radius: f64) -> Vec<(usize, f64)> {
         let mut found = Vec::new();

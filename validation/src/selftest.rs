@@ -61,12 +61,16 @@ pub enum Damage {
     SplitInThree,
     /// Rows in a strip through the field occur twice, 20 mas apart.
     DuplicatedSeam,
+    /// In each pair one has what the other lacks: a unit Gaussian of the flux error.
+    FluxTraded,
+    /// The members of each pair are 30 mas too near to each other.
+    PairsPulled,
     /// Unit Gaussian errors on fluxes and positions, as quoted.
     Noise,
 }
 
 /// All kinds of damage, the perfect catalog first.
-pub const DAMAGES: [Damage; 9] = [
+pub const DAMAGES: [Damage; 11] = [
     Damage::None,
     Damage::TenPercentRemoved,
     Damage::FivePercentSpurious,
@@ -75,6 +79,8 @@ pub const DAMAGES: [Damage; 9] = [
     Damage::PairsMerged,
     Damage::SplitInThree,
     Damage::DuplicatedSeam,
+    Damage::FluxTraded,
+    Damage::PairsPulled,
     Damage::Noise,
 ];
 
@@ -192,6 +198,16 @@ fn expectations(damage: Damage, counts: &Counts) -> Vec<Expectation> {
             share("detection.shred_fraction", k / (n + k)),
             share("matching.ambiguous_fraction", k / n),
         ],
+        Damage::FluxTraded => vec![
+            (["deblend.flux_error_correlation", "g", "", ""], -1.0, 1e-9),
+            (["deblend.flux_error_correlation", "r", "", ""], -1.0, 1e-9),
+            share(completeness, 1.0),
+        ],
+        Damage::PairsPulled => vec![
+            (["deblend.centroid_error.bias", "", "", ""], 30.0, 1e-3),
+            (["deblend.centroid_error.scatter", "", "", ""], 0.0, 1e-3),
+            star("astrometry.ra.bias", "", 0.0, 1e-3),
+        ],
         Damage::Noise => vec![
             star("photometry.psf_flux.pull_std", "g", 1.0, 0.0),
             star("photometry.psf_flux.pull_std", "r", 1.0, 0.0),
@@ -253,7 +269,7 @@ fn damaged(damage: Damage, n: usize) -> (ValidateInput, Counts) {
         };
         let scaled = |factor: f64, dx: f64| Source { flux: source.flux.map(|f| f * factor), x: source.x + dx, ..*source };
         match damage {
-            Damage::None | Damage::PairsMerged => rows.push(*source),
+            Damage::PairsMerged | Damage::FluxTraded | Damage::PairsPulled => {}
             Damage::TenPercentRemoved if touch(i % 10 == 3) => {}
             Damage::FivePercentSpurious if touch(i % 20 == 3) => {
                 // Between the points of the grid, more than three arcsec from all.
@@ -277,11 +293,27 @@ fn damaged(damage: Damage, n: usize) -> (ValidateInput, Counts) {
             _ => rows.push(*source),
         }
     }
+    if matches!(damage, Damage::FluxTraded | Damage::PairsPulled) {
+        let z = |place: usize| -> f64 { StandardNormal.sample(&mut keyed_rng(3, "mock trade", place as u64, 0)) };
+        rows = truth.chunk_by(|a, b| a.place == b.place).flat_map(|group| disturbed(group, damage, z(group[0].place))).collect();
+    }
     if damage == Damage::PairsMerged {
         rows = truth.chunk_by(|a, b| a.place == b.place).map(merged).collect();
     }
     let counts = Counts { n_truth: truth.len() as f64, n_touched: n_touched as f64, n_pairs: n_pairs as f64 };
     (input(truth_table(&truth), catalog(&rows), Vec::new()), counts)
+}
+
+/// A pair whose members trade `z` sigma of flux, or are drawn together.
+fn disturbed(group: &[Source], damage: Damage, z: f64) -> Vec<Source> {
+    let &[a, b] = group else { return group.to_vec() };
+    let distance = (b.x - a.x).hypot(b.y - a.y);
+    let (dx, dy) = (0.030 * (b.x - a.x) / distance, 0.030 * (b.y - a.y) / distance);
+    let moved = |s: Source, sign: f64| match damage {
+        Damage::PairsPulled => Source { x: s.x + sign * dx, y: s.y + sign * dy, ..s },
+        _ => Source { flux: [0, 1, 2].map(|k| s.flux[k] + sign * z * SIGMA[k]), ..s },
+    };
+    vec![moved(a, 1.0), moved(b, -1.0)]
 }
 
 fn merged(group: &[Source]) -> Source {
@@ -478,6 +510,36 @@ mod tests {
             assert!((m.value.unwrap() - expected).abs() <= tolerance, "{m:?}");
         }
         assert!(n_checked > 500, "{n_checked}");
+    }
+
+    /// The same objects in two arms of independent noise: they repeat as well as their errors say. n objects give n independent
+    /// differences; the standard error of 1.4826 MAD of n normals is 1.167/√n (Rousseeuw & Croux 1993).
+    #[test]
+    fn objects_repeat_as_their_noise_says() {
+        let (mut input, _) = damaged(Damage::Noise, N);
+        let mut again = input.arms[0].clone();
+        again.name = "again".into();
+        again.catalog = other_noise(&again.truth);
+        input.arms.push(again);
+        let metrics = validate(&ValidateConfig { n_bootstrap: 20, ..ValidateConfig::default() }, &input).unwrap().metrics;
+        let mut n_checked = 0;
+        for m in metrics.iter().filter(|m| m.name == "photometry.psf_flux.repeatability" && m.regime == "snr 50-100") {
+            // The bins are narrow, but not all of one bound: that of the median object is right to the width of a bin's middle.
+            let (value, limit, n) = (m.value.unwrap(), m.limit.unwrap(), m.n as f64 / 2.0);
+            assert!((value / limit - 1.0).abs() < 4.0 * 1.167 / n.sqrt() + 0.05, "{m:?}");
+            n_checked += 1;
+        }
+        assert_eq!(n_checked, 3);
+    }
+
+    /// The catalog of the truth's sources with noise of its own.
+    fn other_noise(truth: &Table) -> Table {
+        let sources = grid(N, 1);
+        assert_eq!(truth.n_rows(), sources.len());
+        let mut rng = keyed_rng(9, "other noise", 0, 0);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let noisy = |s: &Source| Source { flux: [0, 1, 2].map(|b| s.flux[b] + SIGMA[b] * normal()), ..*s };
+        catalog(&sources.iter().map(noisy).collect::<Vec<_>>())
     }
 
     /// No record is named twice: name, band, class and regime tell all apart.

@@ -193,6 +193,7 @@ fn a_survey_drawn_from_theory_is_judged_by_theory() {
     }
     for band in BANDS {
         holds_limit(find(&metrics, "detection.completeness.m50", band, "isolated"));
+        holds_limit(find(&metrics, "detection.completeness.m90", band, "isolated"));
         holds_limit(find(&metrics, "photometry.psf_flux.pull_std", band, "bright"));
         holds_limit(find(&metrics, "photometry.psf_flux.bias", band, "bright"));
     }

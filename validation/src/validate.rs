@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidateConfig {
-    /// Largest distance of a match \[FWHM\].
+    /// Largest distance of a match \[FWHM\]; it is as much smaller as the S/N allows, see [`crate::matching`].
     pub match_radius_fwhm: f64,
     /// Width of a magnitude bin.
     pub magnitude_bin: f64,
     /// Truth fainter than this true S/N (all bands together) does not count as missed; a detection near one of at least half
     /// of it is not spurious either. Still fainter truth explains nothing.
     pub ignore_below_snr: f64,
-    /// Bootstrap resamplings.
+    /// Replicates of the bootstrap over blocks of sky.
     pub n_bootstrap: usize,
     /// File of requirements ([`crate::Requirements`]); empty: those that ship with fathom.
     pub requirements: String,
@@ -220,7 +220,7 @@ pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Valida
     config.check()?;
     let notes = crate::check_input::notes(input);
     for note in &notes {
-        tracing::warn!("{note}");
+        tracing::info!("{note}");
     }
     let survey = Survey::new(config, input)?;
     let (metrics, plots) = measure(&survey);

@@ -160,7 +160,12 @@ fn fits_rows(file: Target, name: &str, schema: &Table, widths: &[usize]) -> Resu
 #[cfg(not(feature = "fits"))]
 fn fits_rows(file: Target, _name: &str, _schema: &Table, _widths: &[usize]) -> Result<Box<dyn WriteRows>, FormatError> {
     let (key, found) = ("the format".to_owned(), "FITS".to_owned());
-    Err(FormatError::Content { path: file.path, key, found, expected: "another one: fathom was built without the feature `fits`".to_owned() })
+    Err(FormatError::Content {
+        path: file.path,
+        key,
+        found,
+        expected: "another one: fathom was built without the feature `fits`".to_owned(),
+    })
 }
 
 #[cfg(test)]

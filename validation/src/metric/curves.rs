@@ -35,9 +35,9 @@ pub(crate) fn points(records: &[(f64, &Metric)], scale: f64, shift: f64) -> Mark
     let point = |&(x, m): &(f64, &Metric)| {
         // A share of one or two objects has a bar over the whole panel and says nothing; counts are told apart by their unit.
         let value = m.value.filter(|_| m.n >= 3 || !m.unit.is_empty())?;
-        Some([x + shift, scale * value, scale * m.lo.unwrap_or(value), scale * m.hi.unwrap_or(value)])
+        Some([x + shift, scale * value, scale * m.lo.unwrap_or(value), scale * m.hi.unwrap_or(value), m.n as f64])
     };
-    MarkKind::Points(records.iter().filter_map(point).collect())
+    MarkKind::Sampled(records.iter().filter_map(point).collect())
 }
 
 /// Theoretical limits of the records.
@@ -69,11 +69,9 @@ pub(crate) fn shift(i: usize, n: usize, width: f64) -> f64 {
 pub(crate) fn x_range(marks: &[Mark], fallback: (f64, f64)) -> (f64, f64) {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for mark in marks {
-        if let MarkKind::Points(points) = &mark.kind {
-            for p in points {
-                low = low.min(p[0]);
-                high = high.max(p[0]);
-            }
+        for p in mark.kind.bars() {
+            low = low.min(p[0]);
+            high = high.max(p[0]);
         }
     }
     if low >= high { fallback } else { (low - 0.04 * (high - low), high + 0.04 * (high - low)) }
@@ -84,9 +82,8 @@ pub(crate) fn y_range(marks: &[Mark], smallest: f64) -> (f64, f64) {
     let mut reach: Vec<f64> = marks
         .iter()
         .flat_map(|m| match &m.kind {
-            MarkKind::Points(points) => points.iter().map(|p| p[2].abs().max(p[3].abs())).collect(),
             MarkKind::Dashed(line) => line.iter().map(|p| p.1.abs()).collect(),
-            _ => Vec::new(),
+            kind => kind.bars().iter().map(|p| p[2].abs().max(p[3].abs())).collect::<Vec<_>>(),
         })
         .filter(|r| r.is_finite())
         .collect();

@@ -151,11 +151,9 @@ fn false_positives(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
             x_low = records.iter().map(|r| r.0).fold(x_low, f64::min);
             x_high = records.iter().map(|r| r.0).fold(x_high, f64::max);
             let kind = points(&records, 1.0, 0.012 * nth as f64);
-            if let MarkKind::Points(points) = &kind {
-                for p in points {
-                    high = high.max(p[3]);
-                    low = if p[1] > 0.0 { low.min(p[2]) } else { low.min(0.5 * p[3]) };
-                }
+            for p in kind.bars() {
+                high = high.max(p[3]);
+                low = if p[1] > 0.0 { low.min(p[2]) } else { low.min(0.5 * p[3]) };
             }
             marks.push(mark(layer.name.replace('_', " "), i, kind));
             let levels = (0..=60).map(|j| records[0].0 + f64::from(j) / 60.0 * (records[records.len() - 1].0 - records[0].0));

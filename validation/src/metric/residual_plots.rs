@@ -105,9 +105,8 @@ fn astrometry(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
     }
     if !marks.is_empty() {
         let y = marks.iter().flat_map(|m| match &m.kind {
-            MarkKind::Points(points) => points.iter().map(|p| p[1]).collect::<Vec<_>>(),
             MarkKind::Line(line) => line.iter().map(|p| p.1).collect(),
-            _ => Vec::new(),
+            kind => kind.bars().iter().map(|p| p[1]).collect::<Vec<_>>(),
         });
         let (low, high) = y.filter(|v| *v > 0.0).fold((f64::INFINITY, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
         if low < high {

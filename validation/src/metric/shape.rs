@@ -112,7 +112,7 @@ fn shape_errors(survey: &Survey, band: usize) -> Vec<[Residual; 3]> {
             let [e1, e2] = true_ellipticity(q[t.i], angle[t.i]);
             let limit = |k: usize| bounds[k][usize::from(!at.is_isolated)].map_or(f64::NAN, |b| b[t.i]);
             let of = |error: f64, limit: f64| Residual { error, sigma: f64::NAN, limit, at };
-            let size = of(measured[2] / radius - 1.0, limit(2) / t.truth.half_light_radius);
+            let size = of(measured[2] / radius - 1.0, limit(2) / radius);
             errors.push([of(measured[0] - e1, limit(0)), of(measured[1] - e2, limit(1)), size]);
         }
     })

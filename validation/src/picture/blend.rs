@@ -2,6 +2,7 @@
 
 use super::colour::{Stretch, channels};
 use super::png;
+use crate::key_figures::number;
 use crate::plot::Palette;
 use crate::report::Stamp;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
@@ -45,7 +46,7 @@ pub struct BlendChild {
     pub status: String,
     /// Distance to the true object \[arcsec\].
     pub separation_arcsec: f64,
-    /// Flux it holds per band, measured (PSF) with error, and true \[nJy\]; NaN where unknown.
+    /// Per band: PSF flux, its error, true flux \[nJy\]; NaN where unknown.
     pub flux_njy: Vec<[f64; 3]>,
     /// Its pixels \[nJy\].
     pub njy_byx: Array3<f32>,
@@ -79,7 +80,7 @@ pub(crate) fn sheet_stamps(sheet: &BlendSheet) -> Vec<(String, Vec<Option<Stamp>
             left(&data - &model, "data minus model"),
             truth.as_ref().and_then(|t| left(&model - t, "model minus truth")),
         ];
-        (format!("{band}; σ = {sigma:.3} nJy"), stamps)
+        (format!("{band}; σ = {} nJy", number(sigma)), stamps)
     };
     sheet.bands.iter().enumerate().map(row).collect()
 }

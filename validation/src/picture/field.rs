@@ -102,7 +102,7 @@ fn count(mask: &Array2<u32>) -> usize {
 }
 
 fn mark_layers(field: &FieldImage, height: usize, width: usize, cut: &mut Vec<String>) -> Vec<Layer> {
-    let n_found = field.marks.iter().filter(|m| m.what != "truth" && m.what != "peak" && m.what != "ignored").count();
+    let n_found = field.marks.iter().filter(|m| !["truth", "peak", "ignored", "unusable"].contains(&m.what.as_str())).count();
     // Large enough to leave the object visible, small enough that crowded fields stay legible.
     let spacing = ((width * height) as f64 / n_found.max(1) as f64).sqrt() * SHOWN_PX / width as f64;
     let radius = (0.22 * spacing).clamp(4.0, 12.0) * width as f64 / SHOWN_PX;

@@ -32,8 +32,9 @@ const fn style(key: &'static str, name: &'static str, shape: Shape, colour: &'st
 }
 
 /// All layers, in the order in which they are drawn and switched.
-pub(crate) const STYLES: [Style; 11] = [
-    style("ignored", "ignored (too faint, masked)", Shape::Dot, "#aaaaaa", false),
+pub(crate) const STYLES: [Style; 12] = [
+    style("unusable", "truth, not usable", Shape::Dot, "#aaaaaa", false),
+    style("ignored", "detections, not counted", Shape::Dot, "#aaaaaa", false),
     style("peak", "peaks", Shape::Cross, "#ffffff", false),
     style("truth", "truth", Shape::Plus, "#f0e442", false),
     style("matched", "matched", Shape::Circle, "#2fd6a0", true),

@@ -53,7 +53,8 @@ fn rows(kind: &MarkKind, start: &str, text: &mut String) {
             for (j, values) in values_yx.iter().enumerate() {
                 for (i, value) in values.iter().enumerate() {
                     let value = value.map_or(String::new(), |v| v.to_string());
-                    row(format_args!("{},,{},,,,{value}", centre(*x, i, nx), centre(*y, j, ny)));
+                    // A map has many cells: seven digits are enough for their places.
+                    row(format_args!("{},,{},,,,{value}", centre(*x, i, nx) as f32, centre(*y, j, ny) as f32));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Draws a [`Plot`](super::Plot): its panels as SVG elements for the page, all of it as PNG.
 
-use super::marks::{colour_bar, draw_mark};
+use super::marks::{Chart, colour_bar, draw_mark};
 use super::{Corner, MarkKind, Panel, Plot};
 use crate::ValidationError;
 use crate::picture::png::rgb as encode;
@@ -10,8 +10,8 @@ use plotters::style::{FontStyle, register_font};
 
 const PANEL_WIDTH: u32 = 520;
 const HEIGHT: u32 = 380;
-/// Width of a colour bar with its numbers.
-const BAR_WIDTH: f64 = 92.0;
+/// Width of a colour bar with its numbers; what is left of a panel is about square.
+const BAR_WIDTH: f64 = 122.0;
 /// Text colour of axes and labels.
 pub(super) const INK: RGBColor = RGBColor(40, 40, 40);
 
@@ -53,15 +53,24 @@ fn svg(plot: &Plot, panel: &Panel) -> Result<String, ValidationError> {
     Ok(text.replacen(&fixed, &format!("<svg role=\"img\" aria-label=\"{label}\""), 1))
 }
 
+/// The panels as PNG at twice the size, one each.
+pub(crate) fn png_panels(plot: &Plot) -> Result<Vec<Vec<u8>>, ValidationError> {
+    plot.panels.iter().map(|panel| bitmap(plot, std::slice::from_ref(panel))).collect()
+}
+
 /// The plot as PNG at twice the size, all panels beside each other.
 pub(crate) fn png(plot: &Plot) -> Result<Vec<u8>, ValidationError> {
-    let n = plot.panels.len().max(1);
+    bitmap(plot, &plot.panels)
+}
+
+fn bitmap(plot: &Plot, panels: &[Panel]) -> Result<Vec<u8>, ValidationError> {
+    let n = panels.len().max(1);
     let (width, height) = (2 * PANEL_WIDTH * n as u32, 2 * HEIGHT);
     let mut pixels = vec![255u8; (3 * width * height) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         let drawn = area.fill(&WHITE).and_then(|()| {
-            plot.panels.iter().zip(area.split_evenly((1, n))).try_for_each(|(panel, part)| draw_panel(panel, &part, 2.0))?;
+            panels.iter().zip(area.split_evenly((1, n))).try_for_each(|(panel, part)| draw_panel(panel, &part, 2.0))?;
             area.present()
         });
         drawn.map_err(|e| failed(plot, &e.to_string()))?;
@@ -119,23 +128,27 @@ where
     if let Some((range, label, palette)) = heat {
         colour_bar(&bar, range, label, palette, scale)?;
     }
-    if panel.marks.iter().any(|m| !m.label.is_empty() && !matches!(m.kind, MarkKind::Heat { .. })) {
-        chart
-            .configure_series_labels()
-            .position(match panel.legend {
-                Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
-                Corner::UpperRight => SeriesLabelPosition::UpperRight,
-                Corner::LowerRight => SeriesLabelPosition::LowerRight,
-                Corner::LowerLeft => SeriesLabelPosition::LowerLeft,
-            })
-            .margin(px(8.0))
-            .legend_area_size(px(28.0))
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font(font(13.0))
-            .draw()?;
+    draw_legend(&mut chart, panel, scale)
+}
+
+fn draw_legend<'a, DB: DrawingBackend + 'a>(chart: &mut Chart<'a, DB>, panel: &Panel, scale: f64) -> Result<(), DrawError<DB>> {
+    if !panel.marks.iter().any(|m| !m.label.is_empty() && !matches!(m.kind, MarkKind::Heat { .. })) {
+        return Ok(());
     }
-    Ok(())
+    chart
+        .configure_series_labels()
+        .position(match panel.legend {
+            Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
+            Corner::UpperRight => SeriesLabelPosition::UpperRight,
+            Corner::LowerRight => SeriesLabelPosition::LowerRight,
+            Corner::LowerLeft => SeriesLabelPosition::LowerLeft,
+        })
+        .margin((8.0 * scale).round() as i32)
+        .legend_area_size((28.0 * scale).round() as i32)
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(200, 200, 200))
+        .label_font(("sans-serif", 13.0 * scale).into_font().color(&INK))
+        .draw()
 }
 
 /// `600`, not `600.0`: as many digits as the distance of the ticks needs.

@@ -8,7 +8,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+/// Axes of a panel.
+pub(super) type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws one series; what lies outside the axes is left out, for a line along the frame would look like data.
 pub(super) fn draw_mark<'a, DB: DrawingBackend + 'a>(
@@ -31,12 +32,13 @@ where
         |points: &[(f64, f64)]| -> Vec<(f64, f64)> { points.iter().map(|p| (p.0, y_of(p.1))).filter(|p| in_x(p.0) && in_y(p.1)).collect() };
     let mut label = mark.label.clone();
     let drawn = match &mark.kind {
-        MarkKind::Points(points) => bars_and_points(chart, points.iter().copied(), panel, colour, scale)?,
+        MarkKind::Points(_) => bars_and_points(chart, mark.kind.bars(), panel, colour, scale)?,
         MarkKind::Sampled(points) => {
-            if !label.is_empty() {
-                label += &format!(" (n = {})", points.iter().map(|p| p[4]).sum::<f64>());
+            let n = || points.iter().map(|p| p[4]);
+            if !label.is_empty() && !points.is_empty() {
+                label += &format!(" (n = {}–{})", n().fold(f64::INFINITY, f64::min), n().fold(0.0, f64::max));
             }
-            bars_and_points(chart, points.iter().map(|p| [p[0], p[1], p[2], p[3]]), panel, colour, scale)?
+            bars_and_points(chart, mark.kind.bars(), panel, colour, scale)?
         }
         MarkKind::Dots(points) => {
             chart.draw_series(on_axis(points).into_iter().map(|p| Circle::new(p, px(1.2), colour.mix(0.6).filled())))?
@@ -56,13 +58,8 @@ where
             chart.draw_series(LineSeries::new(on_axis(&outline), colour.stroke_width(width)))?
         }
         MarkKind::Heat { x, y, values_yx, range, palette, .. } => {
-            let (ny, nx) = (values_yx.len(), values_yx.first().map_or(0, Vec::len));
-            let edge = |(low, high): (f64, f64), i: usize, n: usize| low + (high - low) * i as f64 / n as f64;
-            let cells = values_yx.iter().enumerate().flat_map(|(j, row)| row.iter().enumerate().map(move |(i, value)| (i, j, *value)));
-            let cells = cells.filter_map(|(i, j, value)| Some((i, j, palette.colour(f64::from(value?), *range))));
-            chart.draw_series(cells.map(|(i, j, colour)| {
-                Rectangle::new([(edge(*x, i, nx), edge(*y, j, ny)), (edge(*x, i + 1, nx), edge(*y, j + 1, ny))], colour.filled())
-            }))?
+            let cells = cells([*x, *y], values_yx);
+            chart.draw_series(cells.map(|(corners, v)| Rectangle::new(corners, palette.colour(v, *range).filled())))?
         }
     };
     if !label.is_empty() && !matches!(mark.kind, MarkKind::Heat { .. }) {
@@ -72,16 +69,26 @@ where
     Ok(())
 }
 
+/// Corners and values of the cells of a map that have one.
+fn cells([x, y]: [(f64, f64); 2], values_yx: &[Vec<Option<f32>>]) -> impl Iterator<Item = ([(f64, f64); 2], f64)> {
+    let (ny, nx) = (values_yx.len(), values_yx.first().map_or(0, Vec::len));
+    let edge = |(low, high): (f64, f64), i: usize, n: usize| low + (high - low) * i as f64 / n as f64;
+    let all = values_yx.iter().enumerate().flat_map(|(j, row)| row.iter().enumerate().map(move |(i, value)| (i, j, *value)));
+    all.filter_map(move |(i, j, value)| {
+        Some(([(edge(x, i, nx), edge(y, j, ny)), (edge(x, i + 1, nx), edge(y, j + 1, ny))], f64::from(value?)))
+    })
+}
+
 fn bars_and_points<'c, 'a, DB: DrawingBackend + 'a>(
     chart: &'c mut Chart<'a, DB>,
-    points: impl Iterator<Item = [f64; 4]>,
+    points: Vec<[f64; 4]>,
     panel: &Panel,
     colour: RGBColor,
     scale: f64,
 ) -> Result<&'c mut SeriesAnno<'a, DB>, DrawError<DB>> {
     let y_of = |y: f64| if panel.log_y { y.max(1e-300).log10() } else { y };
     let inside = |y: f64| y.clamp(panel.y.0, panel.y.1);
-    let points: Vec<[f64; 4]> = points.filter(|p| (panel.x.0..=panel.x.1).contains(&p[0])).collect();
+    let points: Vec<[f64; 4]> = points.into_iter().filter(|p| (panel.x.0..=panel.x.1).contains(&p[0])).collect();
     chart.draw_series(points.iter().map(|p| {
         let ends = vec![(p[0], inside(y_of(p[2]))), (p[0], inside(y_of(p[3])))];
         PathElement::new(ends, colour.stroke_width(scale.round() as u32))
@@ -164,5 +171,5 @@ pub(super) fn colour_bar<DB: DrawingBackend>(
     }
     let turned = ("sans-serif", 13.0 * scale).into_font().transform(FontTransform::Rotate270).color(&INK);
     let middle = ((top + bottom) / 2).max(0);
-    area.draw(&Text::new(label.to_owned(), (width as i32 - px(20.0), middle), turned.pos(Pos::new(HPos::Center, VPos::Top))))
+    area.draw(&Text::new(label.to_owned(), (width as i32 - px(46.0), middle), turned.pos(Pos::new(HPos::Center, VPos::Top))))
 }

@@ -8,7 +8,7 @@ mod marks;
 mod plots_file;
 
 pub(crate) use csv::csv;
-pub(crate) use draw::{png, register_fonts, svg_panels};
+pub(crate) use draw::{png, png_panels, register_fonts, svg_panels};
 pub use plots_file::PlotsFile;
 
 use serde::{Deserialize, Serialize};
@@ -164,7 +164,7 @@ pub struct Mark {
 pub enum MarkKind {
     /// Points with error bars: x, y, low, high.
     Points(Vec<[f64; 4]>),
-    /// The same with the number of objects behind each: x, y, low, high, n. The legend shows their sum.
+    /// The same with the number of objects behind each: x, y, low, high, n. The legend shows the least and the most.
     Sampled(Vec<[f64; 5]>),
     /// Many small dots: a scatter plot.
     Dots(Vec<(f64, f64)>),
@@ -204,11 +204,23 @@ pub enum Palette {
 }
 
 impl Plot {
-    /// Too many marks for an SVG.
+    /// Too many marks for an SVG, or cells, between which an SVG would show seams.
     #[must_use]
     pub fn is_dense(&self) -> bool {
-        let n: usize = self.panels.iter().flat_map(|p| &p.marks).map(|m| m.kind.len()).sum();
-        n > DENSE
+        let kinds = || self.panels.iter().flat_map(|p| &p.marks).map(|m| &m.kind);
+        kinds().any(|k| matches!(k, MarkKind::Heat { .. })) || kinds().map(MarkKind::len).sum::<usize>() > DENSE
+    }
+}
+
+impl Panel {
+    /// What it shows: the quantity of a map, else that of its y axis.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let map = self.marks.iter().find_map(|m| match &m.kind {
+            MarkKind::Heat { label, .. } => Some(label.as_str()),
+            _ => None,
+        });
+        map.unwrap_or(&self.y_label)
     }
 }
 
@@ -228,6 +240,15 @@ impl MarkKind {
             Self::Band(_) => "band",
             Self::Steps(_) => "steps",
             Self::Heat { .. } => "heat",
+        }
+    }
+
+    /// Points with their bars: x, y, low, high.
+    pub(crate) fn bars(&self) -> Vec<[f64; 4]> {
+        match self {
+            Self::Points(points) => points.clone(),
+            Self::Sampled(points) => points.iter().map(|p| [p[0], p[1], p[2], p[3]]).collect(),
+            _ => Vec::new(),
         }
     }
 

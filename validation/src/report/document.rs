@@ -11,7 +11,7 @@ pub struct Document {
     pub title: String,
     /// Line below it.
     pub subtitle: String,
-    /// Command that made the numbers, e.g. `fathom validate`; stands below every figure.
+    /// Command that made the numbers, e.g. `fathom validate`; stands below every plot.
     pub command: String,
     /// File beside the page that holds them, e.g. `../metrics.json`.
     pub numbers: String,
@@ -45,6 +45,13 @@ pub enum Block {
     Table(Grid),
     /// Plot, with its caption; its numbers go into `plots/<name>.csv`.
     Plot(Plot),
+    /// Plot of products, not of figures.
+    Map {
+        /// The plot.
+        plot: Plot,
+        /// Files that it is drawn from.
+        source: String,
+    },
     /// Picture with layers that can be switched.
     Picture(Picture),
     /// Small images in rows.
@@ -159,7 +166,7 @@ impl Document {
         fn add<'a>(blocks: &'a [Block], found: &mut Vec<&'a Plot>) {
             for block in blocks {
                 match block {
-                    Block::Plot(plot) => found.push(plot),
+                    Block::Plot(plot) | Block::Map { plot, .. } => found.push(plot),
                     Block::Fold { blocks, .. } => add(blocks, found),
                     _ => {}
                 }

@@ -2,7 +2,7 @@
 
 use super::document::{Block, Chapter, Document, Drawing, Grid, Headline, Layer, Picture, StampGrid};
 use crate::ValidationError;
-use crate::plot::{Plot, png, svg_panels};
+use crate::plot::{Plot, png_panels, svg_panels};
 
 /// The page around the chapters; `{{name}}` is filled in.
 const TEMPLATE: &str = include_str!("../../../reports/template/report.html");
@@ -81,7 +81,8 @@ fn block(block: &Block, document: &Document) -> Result<String, ValidationError> 
         Block::Text(text) => format!("<p>{}</p>\n", escape(text)),
         Block::Headlines(list) => format!("<div class=\"headlines\">{}</div>\n", list.iter().map(headline).collect::<String>()),
         Block::Table(grid) => table(grid),
-        Block::Plot(plot) => figure(plot, document)?,
+        Block::Plot(plot) => figure(plot, &by_command(document))?,
+        Block::Map { plot, source } => figure(plot, &format!("{}; drawn by <code>fathom report RUN</code>", escape(source)))?,
         Block::Picture(picture) => layered(picture),
         Block::Stamps(grid) => stamps(grid),
         Block::Code(text) => format!("<pre>{}</pre>\n", escape(text)),
@@ -121,22 +122,27 @@ fn cell(text: &str) -> String {
     format!("<td{class}>{}</td>", escape(text))
 }
 
+/// File and command of the figures.
+fn by_command(document: &Document) -> String {
+    let numbers = escape(&document.numbers);
+    format!("<a href=\"{numbers}\">{numbers}</a>; made by <code>{}</code>", escape(&document.command))
+}
+
 /// Panels beside each other, below each other on a phone: SVG where that is light, else PNG.
-fn figure(plot: &Plot, document: &Document) -> Result<String, ValidationError> {
+fn figure(plot: &Plot, source: &str) -> Result<String, ValidationError> {
     let name = &plot.name;
-    let panels = if plot.is_dense() {
-        format!("<img class=\"dense\" alt=\"{}\" src=\"{}\">", escape(&plot.title), data_address(&png(plot)?))
+    let title = escape(&plot.title);
+    let panels: Vec<String> = if plot.is_dense() {
+        let labelled = plot.panels.iter().zip(png_panels(plot)?);
+        labelled.map(|(p, png)| format!("<img alt=\"{title}: {}\" src=\"{}\">", escape(p.name()), data_address(&png))).collect()
     } else {
-        svg_panels(plot)?.concat()
+        svg_panels(plot)?
     };
     Ok(format!(
-        "<figure id=\"{name}\"><h3>{}</h3><div class=\"panels\">{panels}</div><figcaption>{} <span class=\"source\">Curves: \
-         <a href=\"plots/{name}.csv\">plots/{name}.csv</a>; figures: <a href=\"{numbers}\">{numbers}</a>; made by <code>{}</code>.</span>\
-         </figcaption></figure>\n",
-        escape(&plot.title),
+        "<figure id=\"{name}\"><h3>{title}</h3><div class=\"panels\">{}</div><figcaption>{} <span class=\"source\">Numbers: \
+         <a href=\"plots/{name}.csv\">plots/{name}.csv</a>, {source}.</span></figcaption></figure>\n",
+        panels.concat(),
         escape(&plot.caption),
-        escape(&document.command),
-        numbers = escape(&document.numbers),
     ))
 }
 

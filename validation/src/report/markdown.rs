@@ -28,7 +28,7 @@ fn blocks(list: &[Block], document: &Document, max_rows: usize, out: &mut String
                 }
             }
             Block::Table(grid) => table(grid, max_rows, &document.numbers, out),
-            Block::Plot(plot) => {
+            Block::Plot(plot) | Block::Map { plot, .. } => {
                 *out += &format!("Plot: {} (plots/{name}.png, plots/{name}.csv). {}\n", plot.title, plot.caption, name = plot.name)
             }
             Block::Picture(picture) => *out += &format!("Picture: {} (index.html). {}\n", picture.title, picture.caption),

@@ -12,6 +12,7 @@ mod html;
 mod markdown;
 mod run_report;
 mod tables;
+mod verdicts;
 
 pub use document::{Block, Chapter, Document, Drawing, Grid, Headline, Layer, Picture, Stamp, StampGrid};
 pub use run_report::{RunReport, StageText};

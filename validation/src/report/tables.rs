@@ -82,23 +82,23 @@ fn of_record<'a>(metrics: &'a [Metric], (name, class, regime): (&str, &str, &str
     metrics.iter().filter(|m| m.name == name && m.class == class && m.regime == regime && m.value.is_some()).collect()
 }
 
+/// Large: the first record. Below: its interval and limit, then a line for each further band.
 fn headline(label: &str, found: &[&Metric], scale: f64, unit: &str) -> Headline {
     let with_unit = |text: String| if unit.is_empty() { text } else { format!("{text} {unit}") };
-    let value = |m: &Metric| m.value.map_or_else(String::new, |v| with_unit(number(scale * v)));
-    let detail = |m: &Metric| {
-        let interval = m.lo.zip(m.hi).map(|(lo, hi)| format!("{} to {}", number(scale * lo), number(scale * hi)));
-        let limit = m.limit.map(|l| format!("limit {}", number(scale * l)));
-        let parts = [interval, limit, Some(format!("n = {}", m.n))];
-        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
-    };
-    let Some(first) = found.first() else {
+    let value = |m: &Metric| m.value.map_or_else(String::new, |v| number(scale * v));
+    let interval =
+        |m: &Metric| m.lo.zip(m.hi).map_or_else(String::new, |(lo, hi)| format!(" ({} to {})", number(scale * lo), number(scale * hi)));
+    let limit = |m: &Metric| m.limit.map_or_else(String::new, |l| format!(", limit {}", number(scale * l)));
+    let Some((first, others)) = found.split_first() else {
         return Headline { label: label.to_owned(), value: "not measured".into(), lines: Vec::new() };
     };
-    let band = |m: &Metric| if m.band.is_empty() { String::new() } else { format!("{}: ", m.band) };
-    let mut lines = vec![detail(first)];
-    lines.extend(found[1..].iter().map(|m| format!("{}{} ({})", band(m), value(m), detail(m))));
+    let mut lines = vec![format!("{}{}; n = {}", value(first), interval(first), first.n)];
+    if let Some(limit) = first.limit {
+        lines.push(with_unit(format!("limit {}", number(scale * limit))));
+    }
+    lines.extend(others.iter().map(|m| format!("{}: {}{}{}", m.band, value(m), interval(m), limit(m))));
     let label = if first.band.is_empty() { label.to_owned() } else { format!("{label}, {}", first.band) };
-    Headline { label, value: value(first), lines }
+    Headline { label, value: with_unit(value(first)), lines }
 }
 
 #[cfg(test)]
@@ -127,6 +127,6 @@ mod tests {
         let m50 = |band: &str, value| metric("detection.completeness.m50", Some(value)).band(band).limit(Some(25.0));
         let heads = headlines(&[m50("g", 24.0), m50("r", 24.5)]);
         assert_eq!((heads[0].label.as_str(), heads[0].value.as_str()), ("50 % completeness, g", "24 mag"));
-        assert_eq!(heads[0].lines, ["0.5000 to 2; limit 25; n = 7", "r: 24.50 mag (0.5000 to 2; limit 25; n = 7)"]);
+        assert_eq!(heads[0].lines, ["24 (0.5000 to 2); n = 7", "limit 25 mag", "r: 24.50 (0.5000 to 2), limit 25"]);
     }
 }

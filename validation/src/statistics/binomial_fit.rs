@@ -1,6 +1,8 @@
 //! Curves fitted to shares of success by maximum likelihood.
 
+use nalgebra::{Matrix3, Vector3};
 use statrs::function::erf::erfc;
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 /// Trials with a share of success each, summed in fine bins of x: what a curve is fitted to.
 #[derive(Debug, Clone, Default)]
@@ -26,9 +28,14 @@ pub struct HalfPointFit {
 }
 
 impl HalfPointFit {
-    fn at(p: &[f64; 3], x: f64, falling: bool) -> f64 {
-        let sign = if falling { 1.0 } else { -1.0 };
-        plateau(p[2]) * 0.5 * erfc(sign * (x - p[0]) / (std::f64::consts::SQRT_2 * p[1].exp()))
+    /// The curve of (m, ln w, logit of the plateau) at x, and its derivatives.
+    fn at(p: &Parameters, x: f64, falling: bool) -> (f64, Parameters) {
+        let (sign, width) = (if falling { 1.0 } else { -1.0 }, p[1].exp());
+        let z = sign * (x - p[0]) / width;
+        let (h, slope_of_h) = plateau(p[2]);
+        let share = 0.5 * erfc(z * FRAC_1_SQRT_2);
+        let density = h * (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
+        (h * share, [sign * density / width, z * density, slope_of_h * share])
     }
 
     /// x where the curve is `share`; none if it does not reach it.
@@ -42,7 +49,7 @@ impl HalfPointFit {
         Some(self.middle + sign * self.width * std::f64::consts::SQRT_2 * statrs::function::erf::erfc_inv(2.0 * ratio))
     }
 
-    fn parameters(&self) -> [f64; 3] {
+    fn parameters(&self) -> Parameters {
         // The logit of the plateau is finite also where the plateau was rounded to its end.
         let t = (2.0 * self.plateau - 1.0).clamp(1e-4, 1.0 - 1e-4);
         [self.middle, self.width.ln(), (t / (1.0 - t)).ln()]
@@ -95,9 +102,10 @@ impl TrialBins {
     }
 }
 
-/// Maps any number to a plateau in 0.5..1.
-fn plateau(p: f64) -> f64 {
-    0.5 + 0.5 / (1.0 + (-p).exp())
+/// Maps any number to a plateau in 0.5..1, with the derivative.
+fn plateau(p: f64) -> (f64, f64) {
+    let t = 1.0 / (1.0 + (-p).exp());
+    (0.5 + 0.5 * t, 0.5 * t * (1.0 - t))
 }
 
 /// The most likely [`HalfPointFit`]; none if the trials do not reach half, or lie outside the data.
@@ -111,10 +119,10 @@ pub fn fit_half_point(trials: &TrialBins, falling: bool, start: Option<&HalfPoin
     }
     let range = high - low;
     let step = range / trials.bins.len() as f64;
-    let model = |p: &[f64; 3], x: f64| HalfPointFit::at(p, x, falling);
+    let model = |p: &Parameters, x: f64| HalfPointFit::at(p, x, falling);
     // Keeps the width between a bin and the whole range, where data at few x leave it free, and the plateau's logit finite.
     let prior = [(0.5 * (low + high), range), ((range / 8.0).ln().max(step.ln()), 2.0), (3.0, 3.0)];
-    let starts: Vec<[f64; 3]> = match start {
+    let starts: Vec<Parameters> = match start {
         Some(start) => vec![start.parameters()],
         None => {
             let widths = [20.0, 6.0];
@@ -122,7 +130,7 @@ pub fn fit_half_point(trials: &TrialBins, falling: bool, start: Option<&HalfPoin
         }
     };
     let best = starts.iter().map(|s| maximum_likelihood(trials, &model, *s, &prior)).min_by(|a, b| a.1.total_cmp(&b.1))?.0;
-    let fit = HalfPointFit { middle: best[0], width: best[1].exp(), plateau: plateau(best[2]), falling };
+    let fit = HalfPointFit { middle: best[0], width: best[1].exp(), plateau: plateau(best[2]).0, falling };
     // Outside the data the fit is extrapolation, not measurement.
     let half = fit.crossing(0.5)?;
     (half >= low - 0.25 * range && half <= high + 0.25 * range).then_some(fit)
@@ -134,9 +142,51 @@ pub fn fit_scale(trials: &TrialBins, theory: impl Fn(f64) -> f64) -> Option<f64>
     if !trials.is_mixed() {
         return None;
     }
-    let model = |p: &[f64; 3], x: f64| plateau(p[1]) * theory(x / p[0].exp());
+    const STEP: f64 = 1e-3;
+    let model = |p: &Parameters, x: f64| {
+        let (h, slope_of_h) = plateau(p[1]);
+        let at = |ln_scale: f64| theory(x / ln_scale.exp());
+        let slope = (at(p[0] + STEP) - at(p[0] - STEP)) / (2.0 * STEP);
+        (h * at(p[0]), [h * slope, slope_of_h * at(p[0]), 0.0])
+    };
     let best = maximum_likelihood(trials, &model, [0.0, 3.0, 0.0], &[(0.0, 1.0), (3.0, 3.0), (0.0, 1.0)]).0;
     Some(best[0].exp()).filter(|f| (0.2..5.0).contains(f))
+}
+
+/// Parameters of a curve of three.
+type Parameters = [f64; 3];
+
+/// A curve at x: its value, and its derivatives by the parameters.
+type Model<'m> = dyn Fn(&Parameters, f64) -> (f64, Parameters) + 'm;
+
+/// -ln of the posterior at one set of parameters, with what a step needs.
+struct Evaluated {
+    at: Parameters,
+    cost: f64,
+    information: Matrix3<f64>,
+    score: Vector3<f64>,
+}
+
+impl Evaluated {
+    fn new(trials: &TrialBins, model: &Model, at: Parameters, prior: &[(f64, f64); 3]) -> Self {
+        let (mut cost, mut information, mut score) = (0.0, Matrix3::zeros(), Vector3::zeros());
+        for &[x, k, n] in trials.bins.iter().filter(|b| b[2] > 0.0) {
+            let (q, slope) = model(&at, x);
+            // 1e-4: one object that no model explains must not outvote all others.
+            let q = q.clamp(1e-4, 1.0 - 1e-4);
+            cost -= k * q.ln() + (n - k) * (1.0 - q).ln();
+            let (slope, weight) = (Vector3::from(slope), 1.0 / (q * (1.0 - q)));
+            information += slope * slope.transpose() * (n * weight);
+            score += slope * ((k - n * q) * weight);
+        }
+        for d in 0..3 {
+            let (mean, width) = prior[d];
+            cost += 0.5 * ((at[d] - mean) / width).powi(2);
+            information[(d, d)] += width.powi(-2);
+            score[d] -= (at[d] - mean) / width.powi(2);
+        }
+        Self { at, cost, information, score }
+    }
 }
 
 /// Parameters of the most likely curve with a weak normal prior (mean, width) on each, and -ln of its posterior.
@@ -146,63 +196,30 @@ pub fn fit_scale(trials: &TrialBins, theory: impl Fn(f64) -> f64) -> Option<f64>
 ///
 /// # Source
 /// McCullagh & Nelder 1989, Generalized Linear Models, section 2.5.
-fn maximum_likelihood(
-    trials: &TrialBins,
-    model: &dyn Fn(&[f64; 3], f64) -> f64,
-    start: [f64; 3],
-    prior: &[(f64, f64); 3],
-) -> ([f64; 3], f64) {
-    const DERIVATIVE_STEP: f64 = 1e-4;
-    // 1e-4: one object that no model explains must not outvote all others.
-    let at = |p: &[f64; 3], x: f64| model(p, x).clamp(1e-4, 1.0 - 1e-4);
-    let cost = |p: &[f64; 3]| {
-        let data: f64 = trials
-            .bins
-            .iter()
-            .map(|b| {
-                let q = at(p, b[0]);
-                -b[1] * q.ln() - (b[2] - b[1]) * (1.0 - q).ln()
-            })
-            .sum();
-        data + (0..3).map(|d| 0.5 * ((p[d] - prior[d].0) / prior[d].1).powi(2)).sum::<f64>()
-    };
-    let (mut best, mut damping) = ((start, cost(&start)), 1e-3);
-    for _ in 0..60 {
-        let (mut information, mut score) = (nalgebra::Matrix3::zeros(), nalgebra::Vector3::zeros());
-        for b in trials.bins.iter().filter(|b| b[2] > 0.0) {
-            let q = at(&best.0, b[0]);
-            let slope = nalgebra::Vector3::from_fn(|d, _| {
-                let mut moved = best.0;
-                moved[d] += DERIVATIVE_STEP;
-                (at(&moved, b[0]) - q) / DERIVATIVE_STEP
-            });
-            let weight = 1.0 / (q * (1.0 - q));
-            information += slope * slope.transpose() * (b[2] * weight);
-            score += slope * ((b[1] - b[2] * q) * weight);
-        }
-        for d in 0..3 {
-            information[(d, d)] += prior[d].1.powi(-2);
-            score[d] -= (best.0[d] - prior[d].0) / prior[d].1.powi(2);
-        }
-        let mut gain = None;
-        while damping < 1e8 {
-            let damped = information + nalgebra::Matrix3::from_diagonal(&(information.diagonal() * damping));
-            let Some(step) = damped.lu().solve(&score) else { break };
-            let moved: [f64; 3] = std::array::from_fn(|d| best.0[d] + step[d]);
-            let there = cost(&moved);
-            if there < best.1 {
-                gain = Some(best.1 - there);
-                best = (moved, there);
-                damping = (damping * 0.2).max(1e-9);
+fn maximum_likelihood(trials: &TrialBins, model: &Model, start: Parameters, prior: &[(f64, f64); 3]) -> (Parameters, f64) {
+    // Of -ln L: the parameters are then within √(2e-4), a hundredth of their errors, of the best.
+    const ENOUGH: f64 = 1e-4;
+    let evaluate = |at| Evaluated::new(trials, model, at, prior);
+    let (mut best, mut damping) = (evaluate(start), 1e-3);
+    for _ in 0..100 {
+        let damped = best.information + Matrix3::from_diagonal(&(best.information.diagonal() * damping));
+        let Some(step) = damped.lu().solve(&best.score) else { break };
+        let moved = evaluate(std::array::from_fn(|d| best.at[d] + step[d]));
+        let gain = best.cost - moved.cost;
+        if gain > 0.0 {
+            best = moved;
+            damping = (damping * 0.2).max(1e-9);
+            if gain < ENOUGH {
                 break;
             }
+        } else {
             damping *= 8.0;
-        }
-        if gain.is_none_or(|g| g < 1e-7) {
-            break;
+            if damping > 1e8 {
+                break;
+            }
         }
     }
-    best
+    (best.at, best.cost)
 }
 
 #[cfg(test)]

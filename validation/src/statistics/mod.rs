@@ -52,7 +52,10 @@ pub fn rate(count: usize, exposure: f64) -> Figure {
     Figure { value: Some(k / exposure), lo: Some(lo / exposure), hi: Some(quantile(k + 1.0, 0.975) / exposure), n: count as u64 }
 }
 
-/// Key of one bootstrap: the seed and what is resampled.
+/// Key of one bootstrap over values that have no place on the sky (exposures, blends' pixels): the seed and what is resampled.
+///
+/// What lies on the sky is resampled by blocks, see [`Replicates`].
+#[allow(dead_code, reason = "for the families of pixels and products")]
 #[derive(Debug, Clone, Copy)]
 pub struct Bootstrap<'a> {
     /// Seed of the run.
@@ -63,6 +66,7 @@ pub struct Bootstrap<'a> {
     pub n: usize,
 }
 
+#[allow(dead_code, reason = "for the families of pixels and products")]
 impl Bootstrap<'_> {
     /// `statistic` of the values, with the percentile interval of its bootstrap.
     #[must_use]

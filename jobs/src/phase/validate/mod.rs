@@ -36,7 +36,8 @@ impl Phase for Validate {
         for phase in [&Measure as &dyn Phase, &Truth, &Detect] {
             inputs.extend(phase.tasks(run)?.into_iter().map(|t| t.key));
         }
-        let key = product_key::key("validate", [config.as_str(), &name, &requirements].into_iter().chain(inputs.iter().map(String::as_str)));
+        let key =
+            product_key::key("validate", [config.as_str(), &name, &requirements].into_iter().chain(inputs.iter().map(String::as_str)));
         Ok(vec![Task {
             name: "all".into(),
             path: PathBuf::from("validation.h5"),

@@ -10,12 +10,12 @@ use fathom_validation::{Palette, Plot, Section};
 use ndarray::{Array2, Zip};
 
 /// Longest side of a picture \[bin\].
-const CELLS: usize = 72;
+const CELLS: usize = 48;
 /// What is left is shown from minus to plus this many sigma of a bin.
 const RESIDUAL_SIGMA: f64 = 5.0;
 
-/// The first exposure of every band: image, background, difference.
-pub fn before_and_after(run: &Run, arm: usize) -> Result<Vec<Plot>> {
+/// The first exposure of every band: image, background, difference; and the files that they come from.
+pub fn before_and_after(run: &Run, arm: usize) -> Result<Vec<(Plot, String)>> {
     let inputs = run.band_inputs(arm)?;
     let mut plots = Vec::new();
     for band in &run.config.run.bands {
@@ -36,13 +36,13 @@ pub fn before_and_after(run: &Run, arm: usize) -> Result<Vec<Plot>> {
         let variance: Vec<f64> = exposure.variance.iter().map(|v| f64::from(*v)).filter(|v| v.is_finite() && *v > 0.0).collect();
         let sigma = (variance.iter().sum::<f64>() / variance.len().max(1) as f64).sqrt() / bin as f64;
         let after = &before - &background;
-        let (low, high) = range_of(&background);
+        let (low, high) = range_of(&background, 0.0);
         let common = (low - RESIDUAL_SIGMA * sigma, high + RESIDUAL_SIGMA * sigma);
         let (x, y) = ((0.0, f64::from(on_array.width)), (0.0, f64::from(on_array.height)));
         let panel =
             |map: &Array2<f32>, range, label: &str, palette| heat_panel(["x [pixel]", "y [pixel]"], [x, y], map, range, label, palette);
         let ends = (-RESIDUAL_SIGMA * sigma, RESIDUAL_SIGMA * sigma);
-        plots.push(Plot {
+        let plot = Plot {
             name: format!("background_{band}"),
             section: Section::Background,
             title: format!("Background of an exposure, {band}"),
@@ -56,7 +56,9 @@ pub fn before_and_after(run: &Run, arm: usize) -> Result<Vec<Plot>> {
                 panel(&background, common, "background [ADU]", Palette::Sequential),
                 panel(&after, ends, "after [ADU]", Palette::Diverging),
             ],
-        });
+        };
+        let [image, model] = [run.exposure_path(arm, &meta.id.0), run.visit_path(arm, &meta.id.0)].map(|p| p.display().to_string());
+        plots.push((plot, format!("{image} /image, {model} /background")));
     }
     Ok(plots)
 }

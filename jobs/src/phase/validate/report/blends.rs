@@ -6,6 +6,7 @@ use crate::phase::{Phase, truth::Truth};
 use crate::run::Run;
 use anyhow::Result;
 use fathom::associate::{Parent, object_id};
+use fathom::deblend::Deblended;
 use fathom::footprint::HeavyFootprint;
 use fathom::format::coadd::Plane;
 use fathom::format::truth_pixels::TruthPixels;
@@ -24,53 +25,73 @@ const MAX_SIDE_PX: i32 = 400;
 
 /// Sheets of the worst blends, and by what they were chosen.
 pub fn worst(run: &Run, shown: &Shown) -> Result<(Vec<BlendSheet>, String)> {
-    let scored = scores(run, shown)?;
-    let note = if scored.is_empty() {
-        "No child of a blend is matched with a true object: there is nothing to show.".into()
-    } else {
-        format!(
-            "Of {} blends with a matched child, those in which a PSF flux is furthest from the truth in units of its error. \
-             Other blends: fathom cutout RUN --parent ID.",
-            scored.len()
-        )
+    let by_light = by_light(run, shown)?;
+    let (scored, measure) = match by_light.is_empty() {
+        false => {
+            (by_light, "whose light is divided worst: light of a detectable object held by other children, in units of its flux error")
+        }
+        true => (
+            by_held_light(run, shown)?,
+            "in which the light that a matched child holds is furthest from the truth, in units of its PSF flux error and a tenth of it",
+        ),
+    };
+    let note = match scored.len() {
+        0 => "No child of a blend is matched with a true object: there is nothing to show.".to_owned(),
+        _ => format!("The blends {measure} (the score). Others: fathom cutout RUN --parent ID."),
     };
     let parents = run.parents(shown.arm)?;
-    let place = |(parent_id, pull): (i64, f64)| {
+    let place = |(parent_id, score): (i64, f64)| {
         let i = parents.binary_search_by_key(&parent_id, |p| p.id).ok()?;
         let bbox = parents[i].footprint.spans.bbox();
         let is_small = bbox.width.max(bbox.height) <= MAX_SIDE_PX;
-        is_small.then(|| (i, bbox.grown(MARGIN_PX).intersect(&run.tract.bbox()), pull))
+        is_small.then(|| (i, bbox.grown(MARGIN_PX).intersect(&run.tract.bbox()), score))
     };
     let chosen: Vec<(usize, Box2, f64)> = scored.into_iter().filter_map(place).take(N_SHOWN).collect();
     let truths = truth_pixels(run, shown, &chosen.iter().map(|c| c.1).collect::<Vec<_>>())?;
     let truth_of = |k: usize| truths.as_ref().map(|t| &t[k]);
-    let sheets = chosen.iter().enumerate().map(|(k, (i, bbox, pull))| sheet(run, shown, (&parents, *i), bbox, truth_of(k), *pull));
+    let sheets = chosen.iter().enumerate().map(|(k, (i, bbox, score))| sheet(run, shown, (&parents, *i), bbox, truth_of(k), *score));
     Ok((sheets.collect::<Result<_>>()?, note))
 }
 
-/// Blends by the largest flux pull of their matched children, worst first.
-fn scores(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
+/// Blends by how badly their light is divided, worst first, as validate scored them; none where the truth's pixels were not kept.
+fn by_light(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
+    let Ok(table) = fathom::format::table::read(&run.path("validation.h5"), "worst_blends") else { return Ok(Vec::new()) };
+    if table.columns().is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = table.text("arm")?.iter().zip(table.i64("parent_id")?).zip(table.f64("score")?);
+    Ok(rows.filter(|((arm, _), _)| **arm == shown.name).map(|((_, id), score)| (*id, *score)).collect())
+}
+
+/// Blends by the light that their matched children hold, worst first: the largest |held − true| / √(σ² + (0.1 true)²), since a
+/// footprint always ends before the wings of a bright object do. Memory: one batch of blends.
+fn by_held_light(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
     let matches = &shown.matches;
     if matches.n_rows() == 0 || shown.catalog.columns().is_empty() {
         return Ok(Vec::new());
     }
     let (truth_rows, catalog_rows) = (rows_by_id(&shown.truth), rows_by_id(&shown.catalog));
-    let mut worst: BTreeMap<i64, f64> = BTreeMap::new();
-    for (truth_id, object_id) in matches.i64("truth_id")?.iter().zip(matches.i64("object_id")?) {
-        let (Some(&t), Some(&o)) = (truth_rows.get(truth_id), catalog_rows.get(object_id)) else { continue };
-        let parent = shown.catalog.i64("parent_id")?[o];
-        if parent == *object_id {
-            continue; // Alone in its parent.
-        }
-        for band in &run.config.run.bands {
-            let [flux, error, truth] = fluxes(shown, band, Some(o), Some(t));
-            let pull = ((flux - truth) / error).abs();
-            if pull.is_finite() {
-                worst.entry(parent).and_modify(|w| *w = w.max(pull)).or_insert(pull);
-            }
-        }
+    let matched = matches.i64("object_id")?.iter().zip(matches.i64("truth_id")?).zip(matches.text("status")?);
+    let truth_of: BTreeMap<i64, i64> = matched.filter(|(_, status)| *status == "matched").map(|((o, t), _)| (*o, *t)).collect();
+    let score = |parent: i64, blend: &Deblended| {
+        let children = blend.children.iter().enumerate().filter_map(|(k, child)| {
+            let id = object_id(parent, 0, k as u32 + 1);
+            Some((child, *catalog_rows.get(&id)?, *truth_rows.get(truth_of.get(&id)?)?))
+        });
+        let off = children.flat_map(|(child, row, truth_row)| {
+            run.config.run.bands.iter().zip(&child.values_njy).map(move |(band, values)| {
+                let [_, sigma, truth] = fluxes(shown, band, Some(row), Some(truth_row));
+                let held = values.iter().map(|v| f64::from(*v)).filter(|v| v.is_finite()).sum::<f64>();
+                (held - truth).abs() / sigma.hypot(0.1 * truth)
+            })
+        });
+        off.filter(|v| v.is_finite()).fold(0.0, f64::max)
+    };
+    let mut list = Vec::new();
+    for index in 0..batch::batches(&run.parents(shown.arm)?).len() {
+        let blends = fathom::format::blends::read(&run.path(run.piece_path(shown.arm, "blends", &batch::name(index))))?;
+        list.extend(blends.iter().map(|(parent, blend)| (*parent, score(*parent, blend))).filter(|(_, score)| *score > 0.0));
     }
-    let mut list: Vec<(i64, f64)> = worst.into_iter().collect();
     // Stable: ties stay in the order of ids.
     list.sort_by(|a, b| b.1.total_cmp(&a.1));
     Ok(list)
@@ -98,7 +119,7 @@ fn sheet(
     (parents, i): (&[Parent], usize),
     bbox: &Box2,
     truths: Option<&Truths>,
-    pull: f64,
+    score: f64,
 ) -> Result<BlendSheet> {
     let bands = &run.config.run.bands;
     let mosaic = run.mosaic(shown.arm)?;
@@ -122,7 +143,7 @@ fn sheet(
     Ok(BlendSheet {
         parent_id: parents[i].id,
         at_deg: (sky.ra_deg(), sky.dec_deg()),
-        score: format!("{} children, a flux off by {pull:.0} sigma", children.len()),
+        score: format!("{} children, score {score:.1}", children.len()),
         bands: bands.clone(),
         sigma_njy,
         data_njy_byx,

@@ -13,6 +13,11 @@ use ndarray::Array2;
 /// Longest side of the picture \[pixel\].
 const PICTURE_PX: usize = 1100;
 
+/// Statuses of detections that stand for no true object of their own.
+const OF_DETECTIONS: [&str; 4] = ["shred", "spurious", "real", "ignored"];
+/// Statuses of true objects that no figure counts.
+const NOT_COUNTED: [&str; 3] = ["below_limit", "unusable", "ignored"];
+
 /// Everything on it.
 pub fn field(run: &Run, shown: &Shown) -> Result<FieldImage> {
     let bbox = run.tract.bbox();
@@ -108,15 +113,15 @@ fn marks(run: &Run, shown: &Shown, bin: usize) -> Result<Vec<FieldMark>> {
     let (truth_rows, catalog_rows) = (rows_by_id(&shown.truth), rows_by_id(&shown.catalog));
     let rows = matches.i64("truth_id")?.iter().zip(matches.i64("object_id")?).zip(matches.text("status")?);
     for ((truth_id, object_id), status) in rows {
-        // Faint truth is everywhere: only what would have been seen is marked.
-        let true_row = truth_rows.get(truth_id).copied().filter(|&i| truth.snr[i] >= run.config.validate.ignore_below_snr);
-        if let Some(i) = true_row {
-            marks.extend(truth.mark(run, bin, i, status, "truth"));
-            if status != "ignored" {
-                marks.extend(truth.mark(run, bin, i, "truth", "truth"));
-            }
-        } else if let Some(&i) = catalog_rows.get(object_id) {
+        if let Some(&i) = catalog_rows.get(object_id).filter(|_| OF_DETECTIONS.contains(&status.as_str())) {
             marks.extend(catalog.mark(run, bin, i, status, "object"));
+            continue;
+        }
+        // Faint truth is everywhere: only what would have been seen is marked.
+        let Some(&i) = truth_rows.get(truth_id).filter(|i| truth.snr[**i] >= run.config.validate.ignore_below_snr) else { continue };
+        marks.extend(truth.mark(run, bin, i, status, "truth"));
+        if !NOT_COUNTED.contains(&status.as_str()) {
+            marks.extend(truth.mark(run, bin, i, "truth", "truth"));
         }
     }
     Ok(marks)

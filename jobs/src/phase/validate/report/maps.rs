@@ -11,7 +11,7 @@ use fathom_validation::{Corner, Mark, MarkKind, Palette, Panel, Plot, Section};
 use ndarray::{Array2, Axis};
 
 /// Longest side of a map \[cell\].
-const MAP_CELLS: usize = 64;
+const MAP_CELLS: usize = 48;
 /// Longest side of the map of the seeing: a PSF is evaluated for each exposure and cell.
 const SEEING_CELLS: usize = 24;
 /// Depth is given for point sources of this S/N.
@@ -22,8 +22,8 @@ const AB_OF_NJY: f64 = 31.4;
 const SPOILT: [MaskPlane; 7] =
     [MaskPlane::Bad, MaskPlane::Sat, MaskPlane::Cr, MaskPlane::NoData, MaskPlane::Intrp, MaskPlane::Clipped, MaskPlane::Suspect];
 
-/// One plot a quantity, one panel a band.
-pub fn maps(run: &Run, arm: usize) -> Result<Vec<Plot>> {
+/// One plot a quantity, one panel a band; and what each is made of.
+pub fn maps(run: &Run, arm: usize) -> Result<Vec<(Plot, String)>> {
     let bands = &run.config.run.bands;
     let mut coverage = Vec::new();
     let (mut depth, mut seeing, mut spoilt) = (Vec::new(), Vec::new(), Vec::new());
@@ -35,37 +35,23 @@ pub fn maps(run: &Run, arm: usize) -> Result<Vec<Plot>> {
         spoilt.push(masked.mapv(|v| 100.0 * v));
         seeing.push(fwhm(run, arm, band)?);
     }
-    let of_arm = format!("Arm {}, tract pixels relative to the centre", run.arms[arm].name);
+    let coadds = |what: &str| format!("{}/coadd/*.h5 /<band>/{what}", run.arms[arm].name);
     let plot = |name: &str, title: &str, caption: String, label: &str, maps: Vec<Array2<f32>>| Plot {
         name: name.into(),
         section: Section::Coadd,
         title: title.into(),
-        caption: format!("{caption} {of_arm}."),
+        caption: format!("{caption} Colours reach from the 2nd to the 98th percentile of the map."),
         panels: bands.iter().zip(maps).map(|(band, map)| panel(run, &format!("{label}, {band}"), &map)).collect(),
     };
+    let exposures = "Mean number of exposures that contribute.".to_owned();
+    let point_source = format!("Magnitude of a point source of S/N {DEPTH_SNR}, from Φ of the likelihood coadd.");
+    let psf = "FWHM of the PSFs of the exposures that contribute, weighted as in the direct coadd.".to_owned();
+    let planes = format!("Share of pixels with any of {}.", SPOILT.map(MaskPlane::name).join(", "));
     Ok(vec![
-        plot("map_coverage", "Exposures per pixel", "Mean number of exposures that contribute.".into(), "exposures", coverage),
-        plot(
-            "map_depth",
-            "Depth",
-            format!("Magnitude of a point source of S/N {DEPTH_SNR}, from Φ of the likelihood coadd."),
-            "depth [AB mag]",
-            depth,
-        ),
-        plot(
-            "map_seeing",
-            "Seeing",
-            "FWHM of the contributing exposures' PSFs, weighted as in the direct coadd.".into(),
-            "FWHM [arcsec]",
-            seeing,
-        ),
-        plot(
-            "map_mask",
-            "Masked pixels",
-            format!("Share of pixels with any of {}.", SPOILT.map(MaskPlane::name).join(", ")),
-            "masked [%]",
-            spoilt,
-        ),
+        (plot("map_coverage", "Exposures per pixel", exposures, "exposures", coverage), coadds("inputs")),
+        (plot("map_depth", "Depth", point_source, "depth [AB mag]", depth), coadds("phi")),
+        (plot("map_seeing", "Seeing", psf, "FWHM [arcsec]", seeing), coadds("input_exposures")),
+        (plot("map_mask", "Masked pixels", planes, "masked [%]", spoilt), coadds("mask")),
     ])
 }
 
@@ -113,16 +99,19 @@ fn panel(run: &Run, label: &str, map: &Array2<f32>) -> Panel {
     let bbox = run.tract.bbox();
     let half = |px: i32| 0.5 * f64::from(px) * run.config.sky_map.pixel_scale_arcsec / 60.0;
     let (x, y) = ((-half(bbox.width), half(bbox.width)), (-half(bbox.height), half(bbox.height)));
-    heat_panel(["tract x [arcmin]", "tract y [arcmin]"], [x, y], map, range_of(map), label, Palette::Sequential)
+    let labels = ["tract x from the centre [arcmin]", "tract y from the centre [arcmin]"];
+    heat_panel(labels, [x, y], map, range_of(map, 0.02), label, Palette::Sequential)
 }
 
-/// Smallest and largest finite value, apart even if they are equal.
-pub fn range_of(map: &Array2<f32>) -> (f64, f64) {
-    let finite = || map.iter().copied().filter(|v| v.is_finite()).map(f64::from);
-    let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-    if low > high {
+/// Finite values at this share from either end, apart even if they are equal: a few cells at a border must not hide all else.
+pub fn range_of(map: &Array2<f32>, share: f64) -> (f64, f64) {
+    let mut values: Vec<f64> = map.iter().copied().filter(|v| v.is_finite()).map(f64::from).collect();
+    if values.is_empty() {
         return (0.0, 1.0);
     }
+    values.sort_by(f64::total_cmp);
+    let cut = ((values.len() - 1) as f64 * share) as usize;
+    let (low, high) = (values[cut], values[values.len() - 1 - cut]);
     let least = 1e-3 * high.abs().max(1e-3);
     if high - low < least { (low - least, high + least) } else { (low, high) }
 }
