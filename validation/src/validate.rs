@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidateConfig {
-    /// Largest distance of a match \[FWHM\]; it is as much smaller as the S/N allows, see [`crate::matching`].
+    /// Largest distance of a match \[FWHM\]; it is as much smaller as the S/N allows, see `matching`.
     pub match_radius_fwhm: f64,
     /// Width of a magnitude bin.
     pub magnitude_bin: f64,
