@@ -23,7 +23,7 @@ fn assert_same(found: &Table, expected: &Table) {
             let read = found.f64(&column.name).map(<[f64]>::to_vec);
             let read = read.unwrap_or_else(|_| found.i64(&column.name).unwrap().iter().map(|v| *v as f64).collect());
             let same =
-                read.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || (*a == 0.0 && *b == 0.0));
+                read.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 0.0);
             assert!(same && read.len() == values.len(), "{}", column.name);
         }
     }

@@ -35,7 +35,6 @@ pub mod match_table;
 pub mod metric;
 pub mod report;
 pub mod selftest;
-pub mod theory;
 
 pub use compare::{
     ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare, write_comparison,

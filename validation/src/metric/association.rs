@@ -3,11 +3,11 @@
 use super::objects::{TrueObjects, matched_pairs, wrong};
 use super::{Figure, Metric};
 use crate::assess::SeamDistances;
+use crate::limit::{CompletenessCurve, TheoryLayer};
 use crate::neighbours::Neighbours;
 use crate::plot::{COLOURS, Corner, Mark, MarkKind, Panel, Plot, Section};
 use crate::scene::{FREE_SED, layer_snr, mean_fwhm};
 use crate::statistics::share;
-use crate::theory::{CompletenessCurve, TheoryLayer};
 use crate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, ValidationError};
 use fathom::catalog::{Table, TableError};
 use std::collections::BTreeSet;
