@@ -29,7 +29,7 @@ pub use camera::{
     Amplifier, Amplifiers, AstrometryConfig, CadenceConfig, CameraConfig, ExposurePlan, LayoutConfig, NoiseLaw, PhotometryConfig, Planner,
     PsfConfig, PsfLaw, SeeingLaw, SkyConfig, VariancePlane, plan_exposures,
 };
-pub use depth::Depth;
+pub use depth::{Depth, ExposureDepth};
 pub use detector::DetectorConfig;
 pub use drawn::drawn;
 pub use error::SimError;

@@ -11,7 +11,7 @@
 //! | `half_light_radius` | f64 | arcsec | along the major axis; 0 for a point source |
 //! | `axis_ratio` | f64 | | minor / major, 1 for a point source |
 //! | `position_angle` | f64 | deg | of the major axis, east of north |
-//! | `sersic_n` | f64 | | 0 for a point source |
+//! | `sersic_n` | f64 | | 0 for a point source; 0.3 to 6.2 for what has a size. Only a `galaxy` has one |
 //! | `is_injected` | bool | | added to real pixels |
 //!
 //! and, where the scene prescribes it, `snr_target` (f64; NaN else) and `regime` (text, e.g. `faint`, `bright`).
@@ -26,10 +26,11 @@
 //! | `variability` | text | | | empty: constant; `sine`, `walk` (damped random walk), `transient` (rise and fall) |
 //! | `var_period` | f64 | d | NaN | period; damping time of a walk; e-folding time of a transient's fall (its rise takes a fifth) |
 //! | `var_amplitude` | f64 | mag | 0 | half of peak to peak; standard deviation of a walk; not used by a transient |
+//! | `var_seed` | i64 | | 0 | with `id`, the key of a walk |
 //! | `var_t0` | f64 | MJD | NaN | of maximum light; `<band>_flux` of a transient is that at maximum, of all others the mean |
 //! | `<band>_bulge_fraction` | f64 | | 0 | share of the flux in a bulge; the other shape columns are then those of the disc |
 //! | `bulge_half_light_radius`, `bulge_axis_ratio`, `bulge_sersic_n` | f64 | arcsec, , | 0, 1, 4 | same angle as the disc |
-//! | `morphology` | text | | | empty: Sérsic; `stamp:<name>`: a real galaxy, its `half_light_radius` scaled to the column's |
+//! | `morphology` | text | | | empty: Sérsic; `stamp:<name>`: a real galaxy; `gaussians:<flux sigma; ...>`: concentric Gaussians. The last two are scaled to `half_light_radius`, and `sersic_n` may be 0 |
 //! | `redshift` | f64 | | NaN | |
 //! | `sed` | text | | | name of the template |
 //! | `cluster_id`, `host_id` | i64 | | 0 | cluster that it belongs to; galaxy that a transient lies on |
@@ -250,6 +251,14 @@ fn near_tiles(center: SkyPoint, radius_deg: f64) -> Vec<Range<i64>> {
 /// [`TableError`] if the column is of another type.
 pub fn optional_f64(table: &Table, name: &str, default: f64) -> Result<Vec<f64>, TableError> {
     if table.column(name).is_ok() { table.f64(name).map(<[f64]>::to_vec) } else { Ok(vec![default; table.n_rows()]) }
+}
+
+/// A column of whole numbers, or `default` in every row where the catalog has none.
+///
+/// # Errors
+/// [`TableError`] if the column is of another type.
+pub fn optional_i64(table: &Table, name: &str, default: i64) -> Result<Vec<i64>, TableError> {
+    if table.column(name).is_ok() { table.i64(name).map(<[i64]>::to_vec) } else { Ok(vec![default; table.n_rows()]) }
 }
 
 /// A column of text, or empty text in every row where the catalog has none.

@@ -1,18 +1,19 @@
 //! The phases of a run, as data: what each needs, makes, and how a task of it is done.
 
 mod associate;
-mod batch;
+pub mod batch;
 mod coadd;
 mod deblend;
 mod detect;
 mod expose;
-mod measure;
+pub mod measure;
 mod sky;
-mod truth;
+pub mod truth;
 mod validate;
 mod visit;
 
 pub use truth::TruthConfig;
+pub use validate::report;
 
 use crate::run::{Run, skip_marker};
 use anyhow::Result;

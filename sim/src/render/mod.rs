@@ -447,6 +447,52 @@ mod tests {
         }
     }
 
+    /// F(k = 0) is the flux times the PSF's sum, whatever the profile, its size and its place: to the quadrature of the tables.
+    #[test]
+    fn the_transform_at_zero_is_the_flux() {
+        let meta = meta(20.0, false);
+        let renderer = Renderer::new(&meta);
+        let mixture = Morphology::Gaussians(Arc::new(crate::GaussianMixture::new(&[(0.6, 0.5), (0.4, 1.7)]).unwrap()));
+        let laws = [0.3, 0.5, 1.0, 2.5, 4.0, 6.2].map(|n| (n, Morphology::Sersic)).into_iter().chain([(0.0, mixture)]);
+        for (sersic_n, morphology) in laws {
+            for (half_light_radius_arcsec, axis_ratio) in [(0.02, 1.0), (0.7, 0.1), (20.0, 0.4)] {
+                let at = PixelPoint::new(90.3, 101.8);
+                let bulge = Some(crate::Bulge { fraction: 0.3, half_light_radius_arcsec: 0.4, axis_ratio: 0.9, sersic_n: 4.0 });
+                let shape = TruthObject { half_light_radius_arcsec, axis_ratio, sersic_n, position_angle_deg: 33.0, ..object(&meta, at) };
+                for bulge in [None, bulge] {
+                    let galaxy = TruthObject { morphology: morphology.clone(), bulge, ..shape.clone() };
+                    let psf = renderer.squares.at(64, at);
+                    let mut spectrum = Spectrum::new(&psf);
+                    spectrum.draw(&psf, &renderer.components(&galaxy, at), [0.3, -0.2], None);
+                    let square = spectrum.into_pixels(&psf, 64);
+                    assert_relative_eq!(square.sum(), 5000.0 * meta.psf.stamp(at, 0.0, 0.0).sum(), max_relative = 2e-8);
+                }
+            }
+        }
+    }
+
+    /// Stamps of PSF and galaxy are larger than this exposure: what lies on it is drawn, beyond its edges too.
+    #[test]
+    fn stamps_larger_than_the_exposure_are_drawn_partly() {
+        let meta = ExposureMeta { shape: (20, 24), ..meta(20.0, false) };
+        let bbox = meta.bbox();
+        let star = object(&meta, PixelPoint::new(-4.3, 10.0));
+        let shape =
+            TruthObject { half_light_radius_arcsec: 3.0, axis_ratio: 0.6, sersic_n: 1.0, ..object(&meta, PixelPoint::new(12.0, 30.5)) };
+        let galaxy = TruthObject { id: 2, ..shape };
+        let mut image = Array2::zeros(meta.shape);
+        let renderer = Renderer::new(&meta);
+        renderer.add_all(&[star.clone(), galaxy.clone()], 2.0, &bbox, image.view_mut());
+        let mut expected = Array2::<f64>::zeros(meta.shape);
+        for object in [&star, &galaxy] {
+            let (stamp_box, stamp) = render_object(&meta, object).unwrap().unwrap();
+            assert!(stamp_box.width > bbox.width && stamp_box.height > bbox.height);
+            let part = stamp_box.intersect(&bbox);
+            expected.slice_mut(bbox.slice_of(&part)).scaled_add(2.0, &stamp.slice(stamp_box.slice_of(&part)));
+        }
+        assert!(image == expected && image.sum() > 100.0, "{}", image.sum());
+    }
+
     #[test]
     fn impossible_shapes_are_named() {
         let meta = meta(0.0, false);

@@ -1,5 +1,6 @@
 //! What validation compares: catalogs, truth with its limits, peaks, all read from the run folder.
 
+use super::borders::Borders;
 use crate::config::ExposeMode;
 use crate::phase::{Phase, measure::Measure, truth::Truth};
 use crate::run::Run;
@@ -91,6 +92,11 @@ fn arm_data(run: &Run, arm: usize) -> Result<ArmData> {
     for (layer, n) in layers.iter_mut().zip(n_pixels) {
         layer.area_arcmin2 = n as f64 * scale * scale / 3600.0;
     }
-    let truth = limits(run, arm).with_context(|| format!("truth of {name}"))?;
-    Ok(ArmData { truth, catalog: catalog(run, arm)?, layers, name })
+    let mut truth = limits(run, arm).with_context(|| format!("truth of {name}"))?;
+    let mut catalog = catalog(run, arm)?;
+    let borders = Borders::new(run, arm)?;
+    for table in [&mut truth, &mut catalog] {
+        borders.join(run, table)?;
+    }
+    Ok(ArmData { truth, catalog, layers, name })
 }
