@@ -183,6 +183,7 @@ fn every_object_has_bounds_of_position_and_shape() {
     let table = launch::run_table(launch::reference(), "truth");
     let (class, id) = (table.text("class").unwrap(), table.i64("id").unwrap());
     let column = |name: &str| table.f64(name).unwrap();
+    let is_star = |i: usize| class[i] == "star";
     let snr = |i: usize| ["g", "r"].map(|b| column(&format!("{b}_snr_optimal"))[i].powi(2)).iter().sum::<f64>().sqrt();
     let (mut n_stars, mut n_galaxies) = (0, 0);
     for i in 0..table.n_rows() {
@@ -190,10 +191,10 @@ fn every_object_has_bounds_of_position_and_shape() {
             let [alone, blend] = ["alone", "blend"].map(|how| column(&format!("{name}_err_{how}"))[i]);
             assert!(alone.is_nan() || blend.is_nan() || blend >= alone * (1.0 - 1e-6), "row {i} knows more of {name} in its blend");
             let is_shape = !["ra", "dec"].contains(&name);
-            assert!(!(is_shape && class[i] == "star") || alone.is_nan(), "row {i}: a star with {name}");
-            assert!(snr(i) < 5.0 || (is_shape && class[i] == "star") || alone > 0.0, "row {i}: no bound of {name} at S/N {}", snr(i));
+            assert!(!(is_shape && is_star(i)) || alone.is_nan(), "row {i}: a star with {name}");
+            assert!(snr(i) < 5.0 || (is_shape && is_star(i)) || alone > 0.0, "row {i}: no bound of {name} at S/N {}", snr(i));
         }
-        if class[i] == "star" && snr(i) > 10.0 {
+        if is_star(i) && snr(i) > 10.0 {
             // The seeing is 0.6 to 1.2 arcsec: σ = 0.25 to 0.5.
             let of_flux = |b: &str| (column(&format!("{b}_flux"))[i] / column(&format!("{b}_flux_err_alone"))[i]).powi(2);
             let sigma_arcsec = 1e-3 * column("ra_err_alone")[i] * (of_flux("g") + of_flux("r")).sqrt() / 2f64.sqrt();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ArmData (truth, catalog, peaks) -> scene -> matching -> survey: pieces of sky -> metric/* -> records, plots -> report
-//!                                        limit, theory: what the same data allow ------^
+//!                                        limit: what the same data allow ------^
 //! ```
 //!
 //! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, bootstrap over blocks of sky for all else.

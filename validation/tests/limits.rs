@@ -1,5 +1,6 @@
 //! The limits agree with 10⁴ noise realisations of isolated sources and of pairs, within the error of so many (4 standard errors).
 
+#[allow(dead_code)] // names of rows, which the example prints
 #[path = "../examples/limits/experiments.rs"]
 mod experiments;
 #[path = "../examples/limits/monte_carlo.rs"]
