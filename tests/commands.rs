@@ -6,13 +6,16 @@ const PHASES: [&str; 10] = ["sky", "expose", "visit", "coadd", "detect", "associ
 
 #[test]
 fn every_phase_says_what_it_reads_and_writes() {
-    for command in PHASES.iter().chain(&["run", "simulate", "inject", "import", "report"]) {
+    for command in PHASES.iter().chain(&["run", "simulate", "inject", "import", "compare", "history", "catalog", "cutout", "report"]) {
         let help = launch::solo(&[command, "--help"]).ok();
         assert!(help.stdout.contains("Reads:") && help.stdout.contains("Writes:"), "{command}: {help}");
         assert!(help.stderr.is_empty(), "{help}");
     }
     let all = launch::solo(&["--help"]).ok();
-    for command in PHASES.iter().chain(&["init", "run", "simulate", "inject", "import", "status", "relink", "report"]) {
+    for command in PHASES
+        .iter()
+        .chain(&["init", "run", "simulate", "inject", "import", "status", "relink", "compare", "history", "catalog", "cutout", "report"])
+    {
         assert!(all.stdout.lines().any(|l| l.split_whitespace().next() == Some(command)), "{command}: {all}");
     }
 }

@@ -2,12 +2,15 @@
 
 mod architecture;
 mod bad_input;
+mod catalog_access;
 mod commands;
+mod comparison;
 mod failures;
 mod launch;
 mod layout;
 mod ranks;
 mod real_data;
 mod report;
+mod requirements;
 mod reuse;
 mod truth;

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seed = 2;
     let plans = plan_exposures(&camera, tract.center(), &bands, seed)?;
     let start = Instant::now();
-    let truth = make_truth(&config, &tract, &bands, &plans, seed, 0)?;
+    let truth = make_truth(&config, &tract, &bands, &fathom_sim::ExposureDepth::of_plans(&plans)?, seed, 0)?;
     println!("{field}: {} objects in {:.2?}", truth.n_rows(), start.elapsed());
     if field == "survey" || field == "crowded" {
         for limit in [24.0, 25.0, 26.0, 27.0] {

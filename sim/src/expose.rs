@@ -103,7 +103,7 @@ pub fn simulate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FieldConfig, InjectionConfig, NoiseLaw, inject, make_truth, plan_exposures, render_object};
+    use crate::{ExposureDepth, FieldConfig, InjectionConfig, NoiseLaw, inject, make_truth, plan_exposures, render_object};
     use fathom::catalog::ColumnData;
     use fathom::geometry::{SkyMapConfig, Tract};
 
@@ -125,7 +125,7 @@ mod tests {
 
     fn truth(field: &str, plan: &ExposurePlan) -> Table {
         let config = FieldConfig { field: field.into(), ..FieldConfig::default() };
-        make_truth(&config, &tract(), &["r".into()], std::slice::from_ref(plan), 11, 0).unwrap()
+        make_truth(&config, &tract(), &["r".into()], &[ExposureDepth::new(plan).unwrap()], 11, 0).unwrap()
     }
 
     /// (z - expectation)² / variance of n pixels: mean 1, scatter √(2/n) (Gaussian; sky counts of hundreds are near enough).
@@ -184,7 +184,7 @@ mod tests {
         let camera = CameraConfig { cosmic_rays: 60.0, ..small_camera() };
         let plan = plan(&camera);
         let mut truth = truth("grid", &plan).take(&[7]);
-        truth = with_flux(&truth, crate::Depth::of_band(std::slice::from_ref(&plan), "r").saturation_njy() * 5.0);
+        truth = with_flux(&truth, crate::Depth::of_band(&[ExposureDepth::new(&plan).unwrap()], "r").saturation_njy() * 5.0);
         let exposure = simulate(&plan, &camera, &truth, &StampLibrary::default(), 11, 0).unwrap();
         let empty = truth.take(&[]);
         let clean = simulate(

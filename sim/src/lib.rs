@@ -29,7 +29,7 @@ pub use camera::{
     Amplifier, Amplifiers, AstrometryConfig, CadenceConfig, CameraConfig, ExposurePlan, LayoutConfig, NoiseLaw, PhotometryConfig, Planner,
     PsfConfig, PsfLaw, SeeingLaw, SkyConfig, VariancePlane, plan_exposures,
 };
-pub use depth::Depth;
+pub use depth::{Depth, ExposureDepth};
 pub use detector::DetectorConfig;
 pub use drawn::drawn;
 pub use error::SimError;
@@ -42,4 +42,4 @@ pub use inject::{InjectionConfig, inject};
 pub use object::{Bulge, Morphology, TruthObject};
 pub use population::{BlendFraction, blend_fraction};
 pub use profile::{GaussianMixture, SERSIC_RANGE, Sersic, StampGalaxy, StampLibrary};
-pub use render::{Renderer, counts_of, reach, render_object};
+pub use render::{Renderer, Responses, counts_of, reach, render_object};

@@ -13,9 +13,14 @@ use motion::Motion;
 use std::sync::Arc;
 
 /// Classes that a truth catalog may name.
-const CLASSES: [&str; 5] = ["star", "galaxy", "variable", "transient", "mover"];
+pub(crate) const CLASSES: [&str; 5] = ["star", "galaxy", "variable", "transient", "mover"];
 
-/// What an extended object looks like.
+/// What the column `morphology` holds.
+pub(crate) const MORPHOLOGIES: &str = "empty text, stamp:<name>, or gaussians:<flux sigma; ...>";
+const STAMP: &str = "stamp:";
+const GAUSSIANS: &str = "gaussians:";
+
+/// What an extended object looks like: the column `morphology` of [`fathom::format::truth`].
 #[derive(Debug, Clone, Default)]
 pub enum Morphology {
     /// Sérsic's law with the object's index.
@@ -140,6 +145,7 @@ impl TruthObject {
             };
             // Also what has no light now: a catalog is right or wrong on every night.
             object.check()?;
+            check(id, object.is_point() || class[i] == "galaxy", "class", &class[i], "galaxy, for an object that has a size")?;
             if flux_njy > 0.0 {
                 objects.push(object);
             }
@@ -151,22 +157,23 @@ impl TruthObject {
     /// True if it has no extent.
     #[must_use]
     pub fn is_point(&self) -> bool {
-        let has_no_shape = self.half_light_radius_arcsec <= 0.0 || (self.sersic_n <= 0.0 && matches!(self.morphology, Morphology::Sersic));
-        has_no_shape && self.bulge.is_none_or(|b| b.half_light_radius_arcsec <= 0.0)
+        self.half_light_radius_arcsec <= 0.0 && self.bulge.is_none_or(|b| b.half_light_radius_arcsec <= 0.0)
     }
 
     /// # Errors
     /// [`SimError::Object`] naming the column that cannot be drawn.
     pub(crate) fn check(&self) -> Result<(), SimError> {
-        const INDEX: &str = "0 (point source) or 0.3..=6.2";
+        const INDEX: &str = "0.3..=6.2 where half_light_radius is above 0, else 0 or that";
         let check = |is_good, key, found: f64, expected| check(self.id, is_good, key, found, expected);
         let is_size = |v: f64| (0.0..1e4).contains(&v);
         check(self.flux_njy.is_finite(), "flux", self.flux_njy, "a finite number")?;
         check(self.position.ra_rad().is_finite(), "ra", self.position.ra_deg(), "degrees")?;
         check(self.position.dec_rad().abs() <= 1.6, "dec", self.position.dec_deg(), "degrees in -90..=90")?;
         check(is_size(self.half_light_radius_arcsec), "half_light_radius", self.half_light_radius_arcsec, "arcsec, not negative")?;
-        let is_point_index = self.sersic_n.abs() <= 0.0;
-        check(is_point_index || SERSIC_RANGE.contains(&self.sersic_n), "sersic_n", self.sersic_n, INDEX)?;
+        // Without an index a size says nothing: neither a point source nor a galaxy.
+        let needs_index = self.half_light_radius_arcsec > 0.0 && matches!(self.morphology, Morphology::Sersic);
+        let may_be_zero = !needs_index && self.sersic_n.abs() <= 0.0;
+        check(may_be_zero || SERSIC_RANGE.contains(&self.sersic_n), "sersic_n", self.sersic_n, INDEX)?;
         let is_ratio = |v: f64| v > 0.0 && v <= 1.0;
         check(is_ratio(self.axis_ratio), "axis_ratio", self.axis_ratio, "a number in (0, 1]")?;
         check(self.position_angle_deg.is_finite(), "position_angle", self.position_angle_deg, "a finite number")?;
@@ -193,15 +200,28 @@ fn check(id: i64, is_good: bool, key: &str, found: impl ToString, expected: &str
     }
 }
 
-fn morphology_of(id: i64, name: &str, stamps: &StampLibrary) -> Result<Morphology, SimError> {
-    if name.is_empty() {
+fn morphology_of(id: i64, text: &str, stamps: &StampLibrary) -> Result<Morphology, SimError> {
+    if text.is_empty() {
         return Ok(Morphology::Sersic);
     }
-    if let Some(stamp) = name.strip_prefix("stamp:").and_then(|s| stamps.get(s)) {
+    if let Some(components) = text.strip_prefix(GAUSSIANS) {
+        return match GaussianMixture::of_text(components) {
+            Ok(mixture) => Ok(Morphology::Gaussians(Arc::new(mixture))),
+            Err(_) => check(id, false, "morphology", text, MORPHOLOGIES).map(|()| Morphology::Sersic),
+        };
+    }
+    if let Some(stamp) = text.strip_prefix(STAMP).and_then(|s| stamps.get(s)) {
         return Ok(Morphology::Stamp(stamp.clone()));
     }
     let known: Vec<_> = stamps.names().take(5).collect();
-    let expected =
-        format!("empty text, or stamp:<name> with one of the {} stamps given ({}, ...)", stamps.names().count(), known.join(", "));
-    check(id, false, "morphology", name, &expected).map(|()| Morphology::Sersic)
+    let expected = format!("{MORPHOLOGIES}; the name is one of the {} stamps given ({}, ...)", stamps.names().count(), known.join(", "));
+    check(id, false, "morphology", text, &expected).map(|()| Morphology::Sersic)
+}
+
+/// True for what the column `morphology` may hold, whatever stamps there are.
+pub(crate) fn is_morphology(text: &str) -> bool {
+    let of_prefix = |prefix| text.strip_prefix(prefix);
+    text.is_empty()
+        || of_prefix(STAMP).is_some_and(|s| !s.is_empty())
+        || of_prefix(GAUSSIANS).is_some_and(|g| GaussianMixture::of_text(g).is_ok())
 }

@@ -61,7 +61,7 @@ impl CovarianceSums {
             let Some(&(x, y)) = positions.first() else { return };
             let share = positions.len() as f64 / (SAMPLES * SAMPLES) as f64;
             let Some(nearest) = prepared.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32) else { return };
-            let variance = f64::from(prepared.background_njy2[nearest]) * area_ratio(&j).powi(2);
+            let variance = f64::from(prepared.background_njy2_at(nearest)) * area_ratio(&j).powi(2);
             let factor = weight * weight * variance * share / positions.len() as f64;
             let phase = |v: f64| {
                 let f = v - floor(v) as f64;

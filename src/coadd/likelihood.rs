@@ -84,7 +84,7 @@ impl<'a> Correlator<'a> {
         if !part.is_empty() {
             let from = prepared.bbox.slice_of(&part);
             let mut to = weighted.slice_mut(region.slice_of(&part));
-            ndarray::Zip::from(&mut to).and(prepared.flux_njy.slice(from)).and(prepared.background_njy2.slice(from)).for_each(
+            ndarray::Zip::from(&mut to).and(prepared.flux_njy.slice(from)).and(prepared.background_njy2().slice(from)).for_each(
                 |w, &z, &v| {
                     *w = f64::from(z) / f64::from(v);
                 },
@@ -127,10 +127,11 @@ impl<'a> Correlator<'a> {
         }
         // The variance is smooth: at the source's pixel, or at the nearest one of the exposure.
         let clamp = |v: i64, start: i32, n: usize| (v - i64::from(start)).clamp(0, n as i64 - 1) as usize;
-        let (ny, nx) = prepared.background_njy2.dim();
+        let background_njy2 = prepared.background_njy2();
+        let (ny, nx) = background_njy2.dim();
         let at = [clamp(iy, prepared.bbox.y0, ny), clamp(ix, prepared.bbox.x0, nx)];
-        let v = f64::from(prepared.background_njy2[at]);
-        let g = self.meta.gain_e_per_adu / f64::from(prepared.njy_per_adu[at]);
+        let v = f64::from(background_njy2[at]);
+        let g = self.meta.gain_e_per_adu / f64::from(prepared.njy_per_adu(at));
         let (fx, fy) = (x.floor(), y.floor());
         let (wx, wy) = (spline::weights(x - fx), spline::weights(y - fy));
         let (tx, ty) = (fx as i64 - i64::from(tile.origin.0), fy as i64 - i64::from(tile.origin.1));

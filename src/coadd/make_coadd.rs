@@ -5,7 +5,8 @@ use super::kernel::Lanczos;
 use super::likelihood::{Correlator, LikelihoodTerms, outer_reach_px, pixels_for, tile_of};
 use super::mapping::{Mapping, image_of, jacobian_at};
 use super::prepared::Prepared;
-use super::warp::{WarpOutcome, floor, warp_pixel};
+use super::stack::{RowSums, RunAdder};
+use super::warp::{Outcome, WarpedRun, Warper, floor};
 use super::{BandCoadd, CoaddInputRecord};
 use crate::background::VisitProduct;
 use crate::geometry::{Box2, Cell, Patch, PixelPoint, Tract};
@@ -198,6 +199,15 @@ impl MakeCoadd {
     }
 }
 
+/// Saturation is a property of the source, which one sees best under the kernel: `SAT` if one of the taps around (`x`, `y`) has it.
+#[cold]
+fn saturated_under(exposure: &Exposure, kernel: &Lanczos, x: f64, y: f64) -> u32 {
+    let n = kernel.n_taps() as i32;
+    let first = |v: f64| (floor(v) + kernel.first_tap()) as i32;
+    let taps = Box2::new(first(x), first(y), n, n).intersect(&exposure.bbox);
+    exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m) & MaskPlane::Sat.bit()
+}
+
 impl CoaddSums {
     /// Adds exposure `index` (of the list given to `start`); `exposure` holds at least the pixels that `needed` named, sanitised.
     /// To be called in rising order of `index`; threads share rows and tiles.
@@ -222,8 +232,10 @@ impl CoaddSums {
 
     fn add_direct(&mut self, index: usize, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping) {
         let weight = self.inputs[index].weight;
+        let touched = prepared.bad.windows_with_any(self.kernel.n_taps());
         let (kernel, min_weight, shape) = (&self.kernel, self.min_kernel_weight, exposure.meta.shape);
-        let n = kernel.n_taps() as i64;
+        let warper = Warper { prepared, kernel, touched: &touched, shape, min_weight };
+        let adder = RunAdder { weight, bit: 1 << (index % 64), mask: exposure.mask.as_slice().expect(ROWS) };
         let mut plane = self.inputs_wyx.index_axis_mut(Axis(0), index / 64);
         let n_pixels: u64 = (
             self.flux.axis_iter_mut(Axis(0)),
@@ -234,38 +246,21 @@ impl CoaddSums {
         )
             .into_par_iter()
             .enumerate()
-            .map(|(j, (flux, variance, weights, mask, bits))| {
+            .map(|(j, (flux, variance, weight, mask, inputs))| {
+                let mut row = RowSums {
+                    flux: flux.into_slice().expect(ROWS),
+                    variance: variance.into_slice().expect(ROWS),
+                    weight: weight.into_slice().expect(ROWS),
+                    mask: mask.into_slice().expect(ROWS),
+                    inputs: inputs.into_slice().expect(ROWS),
+                };
+                let mut warped = WarpedRun::new();
                 let mut n_pixels = 0;
-                let (flux, variance, weights) =
-                    (flux.into_slice().expect(ROWS), variance.into_slice().expect(ROWS), weights.into_slice().expect(ROWS));
-                let (mask, bits) = (mask.into_slice().expect(ROWS), bits.into_slice().expect(ROWS));
-                for (i, (x, y, area)) in mapping.row(j).enumerate() {
-                    if !x.is_finite() || x < -3.0 || y < -3.0 || x > shape.1 as f64 + 3.0 || y > shape.0 as f64 + 3.0 {
-                        continue;
-                    }
-                    match warp_pixel(prepared, kernel, shape, x, y, min_weight) {
-                        WarpOutcome::Value(w) => {
-                            flux[i] += weight * area * w.flux_njy;
-                            variance[i] += (weight * area).powi(2) * w.variance_njy2;
-                            weights[i] += weight;
-                            bits[i] |= 1 << (index % 64);
-                            n_pixels += 1;
-                            let nearest = exposure.bbox.index(floor(x + 0.5) as i32, floor(y + 0.5) as i32);
-                            // Planes that do not make a pixel useless go through from the nearest pixel.
-                            mask[i] |= nearest.map_or(0, |p| exposure.mask[p]) & !MaskPlane::UNUSABLE;
-                            if w.is_inexact {
-                                mask[i] |= MaskPlane::InexactPsf.bit();
-                            }
-                        }
-                        WarpOutcome::Masked => {
-                            mask[i] |= MaskPlane::InexactPsf.bit() | MaskPlane::Rejected.bit();
-                            // Saturation is a property of the source, which one sees best under the kernel.
-                            let (px, py) = (floor(x) + kernel.first_tap(), floor(y) + kernel.first_tap());
-                            let taps = Box2::new(px as i32, py as i32, n as i32, n as i32).intersect(&exposure.bbox);
-                            let any = exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m);
-                            mask[i] |= any & MaskPlane::Sat.bit();
-                        }
-                        WarpOutcome::Outside => mask[i] |= MaskPlane::SensorEdge.bit(),
+                for run in mapping.runs(j) {
+                    warper.run(run.x(), run.y(), &mut warped);
+                    n_pixels += adder.add(&warped, &run, &mut row);
+                    for i in (0..run.columns.len()).filter(|&i| warped.outcome[i] == Outcome::Masked) {
+                        row.mask[run.columns.start + i] |= saturated_under(exposure, kernel, run.x()[i], run.y()[i]);
                     }
                 }
                 n_pixels
@@ -280,7 +275,8 @@ impl CoaddSums {
         let reach = outer_reach_px(meta);
         // Pixels by tile, in pixel order: a tile is transformed once.
         let mut by_tile: BTreeMap<(i32, i32), Vec<u32>> = BTreeMap::new();
-        for (i, (&x, &y)) in mapping.x.iter().zip(&mapping.y).enumerate() {
+        let (xs, ys) = mapping.positions();
+        for (i, (&x, &y)) in xs.iter().zip(&ys).enumerate() {
             let is_near = x > -reach && y > -reach && x < meta.shape.1 as f64 - 1.0 + reach && y < meta.shape.0 as f64 - 1.0 + reach;
             if is_near {
                 by_tile.entry(tile_of(x, y)).or_default().push(i as u32);
@@ -290,7 +286,7 @@ impl CoaddSums {
             return;
         }
         let correlator = Correlator::new(meta);
-        let (xs, ys) = (mapping.x.as_slice().expect("standard layout"), mapping.y.as_slice().expect("standard layout"));
+        let (xs, ys) = (xs.as_slice().expect("standard layout"), ys.as_slice().expect("standard layout"));
         let found: Vec<Vec<(u32, LikelihoodTerms)>> = by_tile
             .par_iter()
             .map(|(&(i, j), pixels)| {

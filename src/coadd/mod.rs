@@ -4,6 +4,7 @@
 
 mod band_coadd;
 mod coadd_psf;
+mod convolve;
 mod covariance;
 mod fft2;
 mod kernel;
@@ -13,6 +14,7 @@ mod mapping;
 mod noise_statistics;
 mod prepared;
 mod psf_sums;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod warp;

@@ -11,7 +11,7 @@
 //! | `half_light_radius` | f64 | arcsec | along the major axis; 0 for a point source |
 //! | `axis_ratio` | f64 | | minor / major, 1 for a point source |
 //! | `position_angle` | f64 | deg | of the major axis, east of north |
-//! | `sersic_n` | f64 | | 0 for a point source |
+//! | `sersic_n` | f64 | | 0 for a point source; 0.3 to 6.2 for what has a size. Only a `galaxy` has one |
 //! | `is_injected` | bool | | added to real pixels |
 //!
 //! and, where the scene prescribes it, `snr_target` (f64; NaN else) and `regime` (text, e.g. `faint`, `bright`).
@@ -26,10 +26,11 @@
 //! | `variability` | text | | | empty: constant; `sine`, `walk` (damped random walk), `transient` (rise and fall) |
 //! | `var_period` | f64 | d | NaN | period; damping time of a walk; e-folding time of a transient's fall (its rise takes a fifth) |
 //! | `var_amplitude` | f64 | mag | 0 | half of peak to peak; standard deviation of a walk; not used by a transient |
+//! | `var_seed` | i64 | | 0 | with `id`, the key of a walk |
 //! | `var_t0` | f64 | MJD | NaN | of maximum light; `<band>_flux` of a transient is that at maximum, of all others the mean |
 //! | `<band>_bulge_fraction` | f64 | | 0 | share of the flux in a bulge; the other shape columns are then those of the disc |
 //! | `bulge_half_light_radius`, `bulge_axis_ratio`, `bulge_sersic_n` | f64 | arcsec, , | 0, 1, 4 | same angle as the disc |
-//! | `morphology` | text | | | empty: Sérsic; `stamp:<name>`: a real galaxy, its `half_light_radius` scaled to the column's |
+//! | `morphology` | text | | | empty: Sérsic; `stamp:<name>`: a real galaxy; `gaussians:<flux sigma; ...>`: concentric Gaussians. The last two are scaled to `half_light_radius`, and `sersic_n` may be 0 |
 //! | `redshift` | f64 | | NaN | |
 //! | `sed` | text | | | name of the template |
 //! | `cluster_id`, `host_id` | i64 | | 0 | cluster that it belongs to; galaxy that a transient lies on |
@@ -41,8 +42,17 @@
 //! | `<band>_snr_true` | | significance of the object's peak in the noiseless likelihood map |
 //! | `<band>_flux_err_limit` | nJy | Cramér-Rao bound of a point source's flux by the likelihood maps, its own noise included |
 //! | `<band>_snr_optimal` | | matched filter of the object itself over the exposures' usable pixels, noise of the background |
-//! | `<band>_flux_err_alone`, `<band>_flux_err_blend` | nJy | bound of the flux, noise of all true light included: all else known; fluxes of what overlaps unknown |
+//! | `<band>_flux_err_alone`, `<band>_flux_err_blend` | nJy | bound of the flux, noise of everything in the pixels included, and the noise in a real galaxy's stamp |
+//! | `ra_err_alone`, `dec_err_alone`, `ra_err_blend`, `dec_err_blend` | mas | bound of the position on the sky (cos(dec) included), from all bands |
+//! | `radius_err_alone`, `radius_err_blend` | arcsec | bound of the circularised half-light radius √(ab), from all bands; NaN for point sources |
+//! | `e1_err_alone`, `e2_err_alone`, `e1_err_blend`, `e2_err_blend` | | bound of the ellipticity (a² - b²)/(a² + b²) (cos 2φ, sin 2φ), φ the position angle |
+//! | `pair_id` | | nearest other object within 2 FWHM (both of `truth.min_snr` at least); 0 for none |
+//! | `pair_delta_chi2` | | χ² that the best single source in the place of both leaves unexplained; half of the pairs are recognised at 22.9 |
 //! | `is_usable` | | covered in all bands, not saturated, not beside a real object of the control run |
+//!
+//! Bounds are Cramér and Rao's: *alone* with all parameters of the object itself unknown (its fluxes, position, size and ellipticity; the profile
+//! is known), *blend* with those of all members of its blend unknown as well ([`super::truth_limits`] says who they are, and has the covariances). They are
+//! NaN where pixels do not tell, or members cannot be told apart; below `truth.min_snr` an object's position and shape count as known.
 //!
 //! A table `drawn` (`<arm>/drawn/<id>.h5`) says what stands on one exposure: `id`, `x`, `y` \[pixel\], `flux` \[nJy\] at its time.
 
@@ -241,6 +251,14 @@ fn near_tiles(center: SkyPoint, radius_deg: f64) -> Vec<Range<i64>> {
 /// [`TableError`] if the column is of another type.
 pub fn optional_f64(table: &Table, name: &str, default: f64) -> Result<Vec<f64>, TableError> {
     if table.column(name).is_ok() { table.f64(name).map(<[f64]>::to_vec) } else { Ok(vec![default; table.n_rows()]) }
+}
+
+/// A column of whole numbers, or `default` in every row where the catalog has none.
+///
+/// # Errors
+/// [`TableError`] if the column is of another type.
+pub fn optional_i64(table: &Table, name: &str, default: i64) -> Result<Vec<i64>, TableError> {
+    if table.column(name).is_ok() { table.i64(name).map(<[i64]>::to_vec) } else { Ok(vec![default; table.n_rows()]) }
 }
 
 /// A column of text, or empty text in every row where the catalog has none.

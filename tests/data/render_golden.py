@@ -1,19 +1,24 @@
-"""Makes render_golden.json: galaxies and stars as GalSim draws them, for sim/tests/render_golden.rs.
+"""Makes render_golden.json and render_golden.gz: galaxies and stars as GalSim draws them, for sim/tests/render_golden.rs.
 
     pip install galsim==2.8.5
-    python tests/data/render_golden.py        # two minutes, 7 GB; writes render_golden.json beside itself
+    python tests/data/render_golden.py        # five minutes, 7 GB; writes both files beside itself
 
 All lengths in pixels, flux 1, the centre of the first pixel is (0, 0); the position angle runs from +y towards +x. PSF and
-pixel are convolved first and drawn with method='no_pixel': the effective PSF, the pixel response in it once. A case keeps the
-flux inside its square, the highest pixel, and some 150 of its pixels: the core, rows and columns and diagonals through the
-centre, and others picked by a fixed rule.
+pixel are convolved first and drawn with method='no_pixel': the effective PSF, the pixel response in it once. The table has the
+cases, with the flux inside the square and the highest pixel; the other file every pixel of every case, one after the other, in
+steps of STEP of the highest. A square is stored as its second difference d[y, x] = v[y, x] - v[y-1, x] - v[y, x-1] + v[y-1, x-1]
+(zero outside), i32, the four bytes of all pixels of all cases one plane after the other, lowest first, and compressed.
 """
 
+import gzip
 import json
 import math
 import pathlib
 
 import galsim
+import numpy as np
+
+STEP = 1e-6
 
 PSFS = {
     "moffat": dict(kind="moffat", fwhm=3.5, beta=3.5, e1=0.0, e2=0.0, radius=44),
@@ -73,38 +78,33 @@ def light_of(case, gs):
 
 def cases():
     shifts = [(0.0, 0.0), (0.31, -0.22), (-0.5, 0.47), (0.13, 0.5)]
+    sizes = ((0.05, 48), (0.3, 48), (1.0, 64), (4.0, 128), (20.0, 256))
     i = 0
-    for n in (0.3, 0.5, 1.0, 1.5, 2.5, 4.0, 5.0, 6.2):
-        for widths, side in ((0.05, 48), (0.3, 48), (1.0, 64), (4.0, 128), (20.0, 256)):
+
+    def swept(psf="moffat", **light):
+        """Every size at some shift, axis ratio and angle; and a thin one."""
+        nonlocal i
+        for widths, side in sizes:
             dx, dy = shifts[i % 4]
-            yield dict(kind="sersic", n=n, r=widths * FWHM, q=(1.0, 0.7, 0.45)[i % 3], angle=(17 * i) % 180, dx=dx, dy=dy, psf="moffat", side=side)
+            yield dict(light, r=widths * FWHM, q=(1.0, 0.7, 0.45)[i % 3], angle=(17 * i) % 180, dx=dx, dy=dy, psf=psf, side=side)
             i += 1
-        yield dict(kind="sersic", n=n, r=3 * FWHM, q=0.1, angle=33.0, dx=0.2, dy=0.4, psf="moffat", side=96)
+        yield dict(light, r=3 * FWHM, q=0.1, angle=33.0, dx=0.2, dy=0.4, psf=psf, side=96)
+
+    for n in (0.3, 0.5, 1.0, 1.5, 2.5, 4.0, 5.0, 6.2):
+        yield from swept(kind="sersic", n=n)
     for n in (0.5, 4.0):
         yield dict(kind="sersic", n=n, r=20 * FWHM, q=0.1, angle=90.0, dx=0.0, dy=0.3, psf="moffat", side=256)
+    yield from swept(kind="exponential")
+    yield from swept(kind="de_vaucouleurs")
+    yield from swept(kind="mixture", components=[[0.5, 0.6], [0.35, 1.3], [0.15, 3.0]], psf="sheared")
     for psf in PSFS:
-        yield dict(kind="point", dx=0.0, dy=0.0, psf=psf, side=32)
-        yield dict(kind="point", dx=0.37, dy=-0.18, psf=psf, side=32)
+        for dx, dy in ((0.0, 0.0), (0.37, -0.18), (-0.5, 0.5)):
+            yield dict(kind="point", dx=dx, dy=dy, psf=psf, side=64)
         yield dict(kind="exponential", r=2.5, q=0.6, angle=40.0, dx=-0.4, dy=0.1, psf=psf, side=64)
         yield dict(kind="de_vaucouleurs", r=2.5, q=0.8, angle=120.0, dx=0.25, dy=-0.45, psf=psf, side=64)
         yield dict(kind="exponential", r=0.2, q=0.5, angle=10.0, dx=0.5, dy=0.5, psf=psf, side=48)
     for f in (0.2, 0.7):
         yield dict(kind="composite", r=5.0, q=0.35, angle=70.0, bulge_fraction=f, bulge_r=1.6, bulge_q=0.8, bulge_n=4.0, dx=0.3, dy=0.1, psf="moffat", side=96)
-    for r, q in ((0.5, 1.0), (4.0, 0.3)):
-        yield dict(kind="mixture", components=[[0.5, 0.6], [0.35, 1.3], [0.15, 3.0]], r=r, q=q, angle=25.0, dx=-0.2, dy=0.35, psf="sheared", side=96)
-
-
-def picked(side):
-    c, out = side // 2, set()
-    out |= {(c + i, c + j) for i in range(-3, 4) for j in range(-3, 4)}
-    for d in (5, 8, 12, 18, 27, 40, 60, 90, 120):
-        if d < c:
-            out |= {(c + d, c), (c - d, c), (c, c + d), (c, c - d), (c + d, c + d), (c - d, c + d), (c - d, c - d)}
-    state = 12345
-    for _ in range(60):
-        state = (1103515245 * state + 12345) % 2**31
-        out.add((state // 7 % side, state // 7 // side % side))
-    return sorted(out)
 
 
 def draw(case, folding):
@@ -117,22 +117,29 @@ def draw(case, folding):
     return image.array
 
 
+def second_difference(steps):
+    steps = np.diff(steps, axis=0, prepend=0)
+    return np.diff(steps, axis=1, prepend=0).astype("<i4").ravel()
+
+
 def main():
-    done = []
+    done, planes = [], []
     for case in cases():
         # The largest concentrated galaxies would need squares of 40000 pixels; what is folded into theirs, spread over 8000 pixels, is below
         # 1e-5 of the flux in the square that is kept.
-        is_huge = case["kind"] == "sersic" and case["r"] * case["n"] ** 1.5 > 60
+        n = {"sersic": case.get("n"), "de_vaucouleurs": 4.0}.get(case["kind"], 0.0)
+        is_huge = case.get("r", 0.0) * n**1.5 > 60
         array = draw(case, 4e-3 if is_huge else 1e-4)
-        done.append(case | {
-            "inside": float(f"{array.sum():.8g}"),
-            "peak": float(f"{array.max():.8g}"),
-            "pixels": [[x, y, float(f"{array[y, x]:.7g}")] for x, y in picked(case["side"])],
-        })
-        print({k: v for k, v in case.items()}, array.sum(), flush=True)
-    path = pathlib.Path(__file__).with_name("render_golden.json")
+        peak = float(f"{array.max():.8g}")
+        done.append(case | {"inside": float(f"{array.sum():.8g}"), "peak": peak})
+        planes.append(second_difference(np.rint(array / (STEP * peak)).astype(np.int64)))
+        print(case, array.sum(), flush=True)
+    folder = pathlib.Path(__file__).parent
     lines = ",\n".join(json.dumps(c, separators=(",", ":")) for c in done)
-    path.write_text('{"galsim":"%s","psfs":%s,"cases":[\n%s\n]}\n' % (galsim.__version__, json.dumps(PSFS), lines))
+    psfs = json.dumps(PSFS)
+    (folder / "render_golden.json").write_text(f'{{"galsim":"{galsim.__version__}","step":{STEP},"psfs":{psfs},"cases":[\n{lines}\n]}}\n')
+    by_byte = np.concatenate(planes).view(np.uint8).reshape(-1, 4).T.tobytes()
+    (folder / "render_golden.gz").write_bytes(gzip.compress(by_byte, 9, mtime=0))
 
 
 if __name__ == "__main__":

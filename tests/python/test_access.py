@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas
 import pyarrow.parquet as pq
 import pytest
 from astropy.coordinates import SkyCoord
@@ -74,7 +75,6 @@ def test_parquet(truth, tmp_path):
     for name, (values, unit, description) in truth.items():
         assert same(table[name].to_numpy(), values), name
         assert about[name] == {"unit": unit, "description": description}
-    pandas = pytest.importorskip("pandas")
     frame = pandas.read_parquet(path)
     assert same(frame["r_psf_flux"], truth["r_psf_flux"][0]) and frame["is_primary"].dtype == bool
     # astropy finds the units in the VOTable header of the VOParquet convention.
@@ -95,7 +95,6 @@ def test_csv(truth, tmp_path):
         assert same(np.ma.filled(table[name], np.nan) if np.asarray(values).dtype.kind == "f" else table[name], values), name
         assert str(table[name].unit or "") == unit, name
         assert (table[name].description or "") == description, name
-    pandas = pytest.importorskip("pandas")
     frame = pandas.read_csv(path, comment="#", float_precision="round_trip")
     assert same(frame["id"], truth["id"][0]) and same(frame["r_psf_flux"], truth["r_psf_flux"][0])
 

@@ -18,9 +18,7 @@ mod check_input;
 mod compare;
 mod history;
 mod key_figures;
-mod match_table;
 mod matching;
-mod metric;
 mod neighbours;
 mod picture;
 mod plot;
@@ -32,9 +30,10 @@ mod tangent_plane;
 mod validate;
 
 pub mod limit;
+pub mod match_table;
+pub mod metric;
 pub mod report;
 pub mod selftest;
-pub mod theory;
 
 pub use compare::{
     ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare, write_comparison,

@@ -4,7 +4,7 @@ use crate::Metric;
 use crate::match_table::match_table;
 use crate::metric::{
     astrometry, colour, completeness, deblending, depth, detection_plots, false_positives, layers, photometry, purity, repeatability,
-    residual_plots, shape, star_galaxy,
+    residual_plots, shape, star_galaxy, survey_numbers,
 };
 use crate::plot::Plot;
 use crate::survey::Survey;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidateConfig {
-    /// Largest distance of a match \[FWHM\]; it is as much smaller as the S/N allows, see [`crate::matching`].
+    /// Largest distance of a match \[FWHM\]; it is as much smaller as the S/N allows, see `matching`.
     pub match_radius_fwhm: f64,
     /// Width of a magnitude bin.
     pub magnitude_bin: f64,
@@ -241,6 +241,7 @@ pub(crate) fn measure(survey: &Survey) -> (Vec<Metric>, Vec<Plot>) {
     purity::fates(survey, &mut metrics);
     false_positives::peak_density(survey, &mut metrics);
     photometry::photometry(survey, &half, &mut metrics);
+    survey_numbers::survey_numbers(survey, &mut metrics);
     colour::colour(survey, &mut metrics);
     repeatability::repeatability(survey, &mut metrics);
     astrometry::astrometry(survey, &mut metrics);

@@ -1,6 +1,6 @@
 //! `fathom relink`: makes run.h5, which ties a run folder together.
 
-use crate::phase::catalog_and_truth;
+use crate::phase::{blend_fisher, catalog_and_truth};
 use crate::run::Run;
 use anyhow::Result;
 use fathom::format::run::RunIndex;
@@ -18,6 +18,10 @@ pub fn relink(run: &Run) -> Result<()> {
         index.tables.push((inside("catalog"), catalog));
         if !truth.columns().is_empty() {
             index.tables.push((inside("truth"), truth));
+        }
+        let blends = blend_fisher(run, arm)?;
+        if !blends.columns().is_empty() {
+            index.tables.push((inside("blend_fisher"), blends));
         }
         let mut link = |name: String, file: PathBuf| {
             if run.path(&file).is_file() {

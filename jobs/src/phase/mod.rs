@@ -90,3 +90,8 @@ fn keys_of(phase: &dyn Phase, run: &Run, arm: usize) -> Result<Vec<String>> {
 pub fn catalog_and_truth(run: &Run, arm: usize) -> Result<(fathom::catalog::Table, fathom::catalog::Table)> {
     Ok((validate::catalog(run, arm)?, validate::limits(run, arm)?))
 }
+
+/// Flux covariances in the true blends of an arm (no columns if there are none).
+pub fn blend_fisher(run: &Run, arm: usize) -> Result<fathom::catalog::Table> {
+    validate::blend_fisher(run, arm)
+}

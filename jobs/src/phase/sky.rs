@@ -70,17 +70,19 @@ impl Phase for Sky {
         let truth = if c.expose.mode == ExposeMode::Import {
             imported_truth(run)?
         } else {
-            let plans = match run.exposures.first().map(|e| &e.source) {
-                Some(Source::Plan(planner)) if c.sky.needs_exposures() => planner.all()?,
+            let depths = match run.exposures.first().map(|e| &e.source) {
+                Some(Source::Plan(planner)) if c.sky.needs_exposures() => planner.depths(&run.tract)?,
                 _ => Vec::new(),
             };
             let realisation = run.arms[task.arm].realisation.unwrap_or(0);
-            let truth = fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &plans, c.run.seed, realisation)?;
-            if c.sky.field == "catalog" {
+            let truth = fathom_sim::make_truth(&c.sky, &run.tract, &c.run.bands, &depths, c.run.seed, realisation)?;
+            if ["catalog", "injected"].contains(&c.sky.field.as_str()) {
                 // What only the drawing of an object would notice should not wait for the exposures.
+                let what =
+                    if c.sky.field == "catalog" { format!("sky.catalog.file: {}", c.sky.catalog.file) } else { "sky.injected".into() };
                 for band in &c.run.bands {
                     fathom_sim::TruthObject::of_table_with(&truth, band, c.camera.cadence.start_mjd, run.stamps()?.as_ref())
-                        .with_context(|| format!("sky.catalog.file: {}", c.sky.catalog.file))?;
+                        .with_context(|| what.clone())?;
                 }
             }
             truth

@@ -41,6 +41,7 @@ pub use config::{CameraConfig, NoiseLaw, VariancePlane};
 pub(crate) use layout::FocalPlane;
 pub use layout::LayoutConfig;
 pub use photometry::PhotometryConfig;
+pub(crate) use plan::background_variance_njy2;
 pub use plan::{ExposurePlan, Planner, plan_exposures};
 pub use psf::{PsfConfig, PsfLaw};
 pub use seeing::SeeingLaw;

@@ -7,9 +7,9 @@ use super::layout::FocalPlane;
 use super::psf::VisitPsf;
 use super::sky::VisitSky;
 use super::{CameraConfig, Streams, photometry};
-use crate::SimError;
-use fathom::geometry::{Box2, PixelPoint, SkyPoint};
-use fathom::image::{ApCorrMap, ExposureId, ExposureMeta, TrueBackground};
+use crate::{ExposureDepth, SimError};
+use fathom::geometry::{Box2, PixelPoint, SkyPoint, Tract, Wcs};
+use fathom::image::{ApCorrMap, ExposureId, ExposureMeta, PhotoCalib, TrueBackground};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -41,6 +41,12 @@ impl ExposurePlan {
         self.given.as_deref().unwrap_or(&self.meta)
     }
 
+    /// The disc on the sky that holds its pixels: centre and radius \[arcsec\].
+    #[must_use]
+    pub fn disc(&self) -> (SkyPoint, f64) {
+        disc_of(&self.meta.wcs, self.meta.shape)
+    }
+
     /// Background at a pixel \[electrons\], at the mean gain.
     #[must_use]
     pub fn sky_e_at(&self, x_px: f64, y_px: f64) -> f64 {
@@ -50,11 +56,7 @@ impl ExposurePlan {
     /// Variance of background and read noise at a pixel \[nJy²\]: without any object.
     #[must_use]
     pub fn background_variance_njy2(&self, x_px: f64, y_px: f64) -> f64 {
-        let at = PixelPoint::new(x_px, y_px);
-        let amplifier = self.amplifiers.at(x_px.max(0.0).round() as usize, y_px.max(0.0).round() as usize);
-        let gain = amplifier.gain_e_per_adu;
-        let variance_adu2 = self.background.at(at).max(0.0) / gain + (amplifier.read_noise_e / gain).powi(2);
-        variance_adu2 * self.meta.photo_calib.at(at).powi(2)
+        background_variance_njy2(&self.background, &self.amplifiers, &self.meta.photo_calib, x_px, y_px)
     }
 }
 
@@ -104,6 +106,27 @@ impl Planner {
     /// As [`Self::plan`].
     pub fn all(&self) -> Result<Vec<ExposurePlan>, SimError> {
         self.places.par_iter().map(|(id, place)| self.plan_at(id, *place)).collect()
+    }
+
+    /// What the exposures that may hold a pixel of the tract add to its depth, sorted by id. Plans are made one by one and thrown away.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn depths(&self, tract: &Tract) -> Result<Vec<ExposureDepth>, SimError> {
+        let (center, radius_arcsec) = disc_of(tract.wcs(), tract.bbox().shape());
+        let reaches = |(i_visit, detector): (usize, usize)| {
+            let (visit, config) = (&self.visits[i_visit], &self.config);
+            let streams = Streams { seed: self.seed, band: &visit.band, visit: visit.number };
+            let (wcs, _) = VisitWcs::new(config, self.plane, visit.pointing, visit.rotation_deg, &streams).of(detector)?;
+            let (middle, radius) = disc_of(&wcs, (config.size_px[1], config.size_px[0]));
+            Ok::<_, SimError>(middle.separation_arcsec(&center) <= radius + radius_arcsec)
+        };
+        let plan = |(id, place): (&ExposureId, &(usize, usize))| match reaches(*place) {
+            Ok(true) => Some(self.plan_at(id, *place).and_then(|plan| ExposureDepth::new(&plan))),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        };
+        self.places.par_iter().filter_map(plan).collect()
     }
 
     /// Plans the exposures of best and of worst seeing: what one of them allows and the other, all allow.
@@ -186,6 +209,32 @@ pub fn plan_exposures(config: &CameraConfig, center: SkyPoint, bands: &[String],
     Planner::new(config, center, bands, seed)?.all()
 }
 
+/// Variance of background and read noise at a pixel \[nJy²\].
+pub(crate) fn background_variance_njy2(
+    background: &TrueBackground,
+    amplifiers: &Amplifiers,
+    photo_calib: &PhotoCalib,
+    x_px: f64,
+    y_px: f64,
+) -> f64 {
+    let at = PixelPoint::new(x_px, y_px);
+    let amplifier = amplifiers.at(x_px.max(0.0).round() as usize, y_px.max(0.0).round() as usize);
+    let gain = amplifier.gain_e_per_adu;
+    let variance_adu2 = background.at(at).max(0.0) / gain + (amplifier.read_noise_e / gain).powi(2);
+    variance_adu2 * photo_calib.at(at).powi(2)
+}
+
+/// The disc around an image of `[y, x]` pixels, centre and radius \[arcsec\]: along the edges, for with distortion the farthest need not be a corner.
+fn disc_of(wcs: &Wcs, (ny, nx): (usize, usize)) -> (SkyPoint, f64) {
+    let (width, height) = (nx as f64, ny as f64);
+    let center = wcs.pixel_to_sky(PixelPoint::new(0.5 * (width - 1.0), 0.5 * (height - 1.0)));
+    // A pixel more than the edge: between the points it may bulge.
+    let edge = |u: f64, v: f64| PixelPoint::new(-1.5 + u * (width + 2.0), -1.5 + v * (height + 2.0));
+    let points = (0..=16).map(|i| f64::from(i) / 16.0).flat_map(|t| [edge(t, 0.0), edge(t, 1.0), edge(0.0, t), edge(1.0, t)]);
+    let radius_arcsec = points.map(|p| wcs.pixel_to_sky(p).separation_arcsec(&center)).fold(0.0, f64::max);
+    (center, radius_arcsec)
+}
+
 /// The level of a background that is the same everywhere.
 fn flat_level(background: &TrueBackground) -> Option<f64> {
     let is_flat = background.glows.is_empty() && background.steps_adu.is_empty() && background.relative.is_none();
@@ -223,6 +272,28 @@ mod tests {
         assert_eq!(alone[3].meta.psf.model(), plans[15].meta.psf.model());
         let other = plan_exposures(&config, center(), &["r".into()], 8).unwrap();
         assert_ne!(alone[3].meta.wcs, other[3].meta.wcs);
+    }
+
+    /// Of nine detectors around a small tract those are planned that hold some of its pixels, and few others.
+    #[test]
+    fn only_exposures_that_reach_the_tract_are_planned() {
+        use fathom::geometry::SkyMapConfig;
+        let tract = Tract::new(&SkyMapConfig { tract_cells: [3, 2], patches: [1, 1], ..SkyMapConfig::default() }).unwrap();
+        let layout = LayoutConfig { detectors: [3, 3], gap_px: [40, 40] };
+        let config = CameraConfig { n_exposures: 3, size_px: [400, 300], dither_arcsec: 60.0, layout, ..CameraConfig::default() };
+        let planner = Planner::new(&config, tract.center(), &["r".into()], 7).unwrap();
+        let holds = |plan: &ExposurePlan| {
+            let (w, h) = (tract.bbox().width, tract.bbox().height);
+            let pixels = (0..h).step_by(8).flat_map(|y| (0..w).step_by(8).map(move |x| PixelPoint::new(f64::from(x), f64::from(y))));
+            let on = |p| plan.meta.wcs.sky_to_pixel(tract.wcs().pixel_to_sky(p)).is_ok_and(|at| plan.meta.bbox().contains_point(at));
+            pixels.into_iter().any(on)
+        };
+        let all = planner.all().unwrap();
+        let reaching: Vec<ExposureId> = planner.depths(&tract).unwrap().iter().map(|d| d.id().clone()).collect();
+        assert!(all.len() == 27 && reaching.len() < 18 && reaching.is_sorted(), "{}", reaching.len());
+        for plan in all.iter().filter(|p| holds(p)) {
+            assert!(reaching.contains(&plan.meta.id), "{}", plan.meta.id);
+        }
     }
 
     #[test]

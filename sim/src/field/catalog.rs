@@ -1,16 +1,20 @@
 //! The objects of a file, checked value by value.
 
+mod file;
+
 use super::check_bands;
 use crate::SimError;
 use crate::error::check;
+use crate::object::{CLASSES, MORPHOLOGIES, is_morphology};
 use crate::profile::SERSIC_RANGE;
 use fathom::catalog::{ColumnData, Table};
 use fathom::format::any_table;
 use fathom::geometry::{SkyPoint, Tract};
 use fathom::image::flux_njy;
+use file::File;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What the columns `<band>_flux` of a file hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +82,6 @@ impl CatalogConfig {
     }
 }
 
-const CLASSES: [&str; 5] = ["star", "galaxy", "variable", "transient", "mover"];
 const KINDS: [&str; 4] = ["", "sine", "walk", "transient"];
 /// Real columns with a unit and a default, besides fluxes, bulge fractions and the shape.
 const OPTIONAL: [(&str, &str, f64); 12] = [
@@ -98,141 +101,64 @@ const OPTIONAL: [(&str, &str, f64); 12] = [
 /// Shape columns with the value of a point source; a file without galaxies need not have them.
 const SHAPE: [(&str, &str, f64); 4] =
     [("half_light_radius", "arcsec", 0.0), ("axis_ratio", "", 1.0), ("position_angle", "deg", 0.0), ("sersic_n", "", 0.0)];
-const TEXTS: [&str; 4] = ["regime", "variability", "morphology", "sed"];
+const TEXTS: [&str; 3] = ["regime", "variability", "sed"];
 
-/// A file with its column map.
-struct File<'a> {
-    path: &'a Path,
-    table: Table,
-    columns: &'a BTreeMap<String, String>,
-}
-
-impl File<'_> {
-    /// The file's name of one of our columns.
-    fn name<'n>(&'n self, ours: &'n str) -> &'n str {
-        self.columns.get(ours).map_or(ours, String::as_str)
-    }
-
-    fn has(&self, ours: &str) -> bool {
-        self.table.has(self.name(ours))
-    }
-
-    fn wrong(&self, i_row: usize, ours: &str, found: impl ToString, expected: impl ToString) -> SimError {
-        SimError::TableRow {
-            path: self.path.to_owned(),
-            row: i_row + 1,
-            column: self.name(ours).to_owned(),
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }
-    }
-
-    fn missing(&self, ours: &str) -> SimError {
-        let present: Vec<&str> = self.table.columns().iter().map(|c| c.name.as_str()).collect();
-        SimError::Format(
-            fathom::format::FormatError::Content {
-                path: self.path.to_owned(),
-                key: format!("column {}", self.name(ours)),
-                found: "missing".into(),
-                expected: format!("a column for {ours}; the file has {}", present.join(", ")),
-            }
-            .to_string(),
-        )
-    }
-
-    /// Numbers of a column, or the default in every row; without default the column must be there.
-    fn reals(&self, ours: &str, default: Option<f64>) -> Result<Vec<f64>, SimError> {
-        if !self.has(ours) {
-            return default.map(|d| vec![d; self.table.n_rows()]).ok_or_else(|| self.missing(ours));
-        }
-        match &self.table.column(self.name(ours))?.data {
-            ColumnData::F64(v) => Ok(v.clone()),
-            ColumnData::I64(v) => Ok(v.iter().map(|n| *n as f64).collect()),
-            ColumnData::Bool(v) => v.first().map_or(Ok(Vec::new()), |b| Err(self.wrong(0, ours, b, "a number"))),
-            ColumnData::Text(v) => {
-                let number = |(i, t): (usize, &String)| t.parse().map_err(|_| self.wrong(i, ours, format!("\"{t}\""), "a number"));
-                v.iter().enumerate().map(number).collect()
-            }
-        }
-    }
-
-    fn texts(&self, ours: &str, default: Option<&str>) -> Result<Vec<String>, SimError> {
-        if !self.has(ours) {
-            return default.map(|d| vec![d.to_owned(); self.table.n_rows()]).ok_or_else(|| self.missing(ours));
-        }
-        Ok(match &self.table.column(self.name(ours))?.data {
-            ColumnData::Text(v) => v.clone(),
-            ColumnData::I64(v) => v.iter().map(ToString::to_string).collect(),
-            ColumnData::F64(v) => v.iter().map(|x| if x.is_nan() { String::new() } else { x.to_string() }).collect(),
-            ColumnData::Bool(v) => v.iter().map(ToString::to_string).collect(),
-        })
-    }
-
-    fn wholes(&self, ours: &str, default: Vec<i64>) -> Result<Vec<i64>, SimError> {
-        if !self.has(ours) {
-            return Ok(default);
-        }
-        match &self.table.column(self.name(ours))?.data {
-            ColumnData::I64(v) => Ok(v.clone()),
-            _ => {
-                let whole = |(i, x): (usize, f64)| {
-                    if x.fract().abs() <= 0.0 { Ok(x as i64) } else { Err(self.wrong(i, ours, x, "a whole number")) }
-                };
-                self.reals(ours, None)?.into_iter().enumerate().map(whole).collect()
-            }
-        }
-    }
-
-    /// Every value of the rows that count must pass.
-    fn check(&self, ours: &str, values: &[f64], expected: &str, is_good: impl Fn(usize, f64) -> bool) -> Result<(), SimError> {
-        match values.iter().enumerate().find(|(i, v)| !is_good(*i, **v)) {
-            Some((i, v)) => Err(self.wrong(i, ours, v, expected)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Reads and checks the file; every column of the truth catalog, sorted by id. `arm` shifts the ids, so that realisations differ.
-pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm: u64) -> Result<Table, SimError> {
+/// Reads and checks the file; every column of the truth catalog, sorted by id. `arm` shifts the ids, so that realisations differ;
+/// `seed` keys the walks where the file does not.
+pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], seed: u64, arm: u64) -> Result<Table, SimError> {
     check_bands(bands)?;
     let path = PathBuf::from(&config.file);
     let table = any_table::read(&path, &config.table).map_err(|e| SimError::Format(e.to_string()))?;
+    let expected = format!("a column of the truth catalog, with fluxes of {}", bands.join(", "));
     for (ours, theirs) in &config.columns {
-        let is_known = is_column(ours, bands);
-        check(
-            "sky.catalog.columns",
-            ours,
-            is_known,
-            theirs,
-            &format!("a column of the truth catalog, with fluxes of {}", bands.join(", ")),
-        )?;
+        check("sky.catalog.columns", ours, is_column(ours, bands), theirs, &expected)?;
     }
     let file = File { path: &path, table, columns: &config.columns };
+    let mut out = Table::new();
+    out.push("id", "", "unique number of the object", ColumnData::I64(ids(&file, arm)?))?;
+    let mut rows = push_positions(&file, config, tract, &mut out)?;
+    push_fluxes(&file, config, bands, &mut out)?;
+    push_shapes(&file, &mut out)?;
+    out.push("is_injected", "", "added to real pixels", ColumnData::Bool(injected(&file, config)?))?;
+    push_optional(&file, bands, &mut out)?;
     let n = file.table.n_rows();
+    out.push("var_seed", "", "with id, the key of a walk", ColumnData::I64(file.wholes("var_seed", vec![seed as i64; n])?))?;
+    for name in ["cluster_id", "host_id"] {
+        let mut values = file.wholes(name, vec![0; n])?;
+        if name == "host_id" {
+            values.iter_mut().filter(|v| **v != 0).for_each(|v| *v += shift(arm));
+        }
+        out.push(name, "", "", ColumnData::I64(values))?;
+    }
+    let id = out.i64("id")?;
+    rows.sort_by_key(|&i| id[i]);
+    Ok(out.take(&rows))
+}
 
+/// Adds place and class; the rows that are on the tract or within the margin.
+fn push_positions(file: &File, config: &CatalogConfig, tract: &Tract, out: &mut Table) -> Result<Vec<usize>, SimError> {
     let class = file.texts("class", None)?;
     if let Some((i, c)) = class.iter().enumerate().find(|(_, c)| !CLASSES.contains(&c.as_str())) {
         return Err(file.wrong(i, "class", format!("\"{c}\""), format!("one of {}", CLASSES.join(", "))));
     }
-    let is_galaxy: Vec<bool> = class.iter().map(|c| c == "galaxy").collect();
     let (ra, dec) = (file.reals("ra", None)?, file.reals("dec", None)?);
     file.check("ra", &ra, "degrees in 0..=360", |_, v| (0.0..=360.0).contains(&v))?;
     file.check("dec", &dec, "degrees in -90..=90", |_, v| (-90.0..=90.0).contains(&v))?;
     let margin_px = (config.margin_arcsec / tract.config().pixel_scale_arcsec).ceil().min(1e8) as i32;
     let near = tract.bbox().grown(margin_px);
     let is_inside = |i: usize| tract.wcs().sky_to_pixel(SkyPoint::from_degrees(ra[i], dec[i])).is_ok_and(|p| near.contains_point(p));
-    let rows: Vec<usize> = (0..n).filter(|&i| is_inside(i)).collect();
-    if let (Outside::Error, Some(i)) = (config.outside, (0..n).find(|i| rows.binary_search(i).is_err())) {
+    let rows: Vec<usize> = (0..ra.len()).filter(|&i| is_inside(i)).collect();
+    if let (Outside::Error, Some(i)) = (config.outside, (0..ra.len()).find(|i| rows.binary_search(i).is_err())) {
         let expected = format!("a place within {} arcsec of the tract (outside = \"drop\" leaves such rows out)", config.margin_arcsec);
         return Err(file.wrong(i, "ra", format!("{} with {} = {}", ra[i], file.name("dec"), dec[i]), expected));
     }
-
-    let mut out = Table::new();
-    let id = ids(&file, arm)?;
-    out.push("id", "", "unique number of the object", ColumnData::I64(id))?;
     out.push("ra", "deg", "right ascension, ICRS, at the epoch", ColumnData::F64(ra))?;
     out.push("dec", "deg", "declination, ICRS, at the epoch", ColumnData::F64(dec))?;
     out.push("class", "", "star, galaxy, variable, transient or mover", ColumnData::Text(class))?;
+    Ok(rows)
+}
+
+fn push_fluxes(file: &File, config: &CatalogConfig, bands: &[String], out: &mut Table) -> Result<(), SimError> {
     for band in bands {
         let ours = format!("{band}_flux");
         let mut flux = file.reals(&ours, None)?;
@@ -244,8 +170,23 @@ pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm
         }
         out.push(&ours, "nJy", "total flux, mean over the epochs; of a transient at maximum", ColumnData::F64(flux))?;
     }
+    Ok(())
+}
+
+/// Adds size, shape and morphology: of galaxies. Anything else is a point source; a size there is an error, for either it or the class is wrong.
+fn push_shapes(file: &File, out: &mut Table) -> Result<(), SimError> {
+    let is_galaxy: Vec<bool> = out.text("class")?.iter().map(|c| c == "galaxy").collect();
+    let morphology = file.texts("morphology", Some(""))?;
+    if let Some(i) = (0..morphology.len()).find(|&i| !is_morphology(&morphology[i])) {
+        return Err(file.wrong(i, "morphology", format!("\"{}\"", morphology[i]), MORPHOLOGIES));
+    }
+    if let Some(i) = (0..morphology.len()).find(|&i| !morphology[i].is_empty() && !is_galaxy[i]) {
+        return Err(file.wrong(i, "morphology", format!("\"{}\"", morphology[i]), "nothing, for only a galaxy has a morphology"));
+    }
+    let has_law: Vec<bool> = (0..is_galaxy.len()).map(|i| is_galaxy[i] && morphology[i].is_empty()).collect();
     for (name, unit, default) in SHAPE {
-        let must_be = is_galaxy.contains(&true) && name != "position_angle";
+        let has_one = if name == "sersic_n" { &has_law } else { &is_galaxy };
+        let must_be = has_one.contains(&true) && name != "position_angle";
         let mut values = file.reals(name, if must_be { None } else { Some(default) })?;
         let (range, is_good): (&str, fn(f64) -> bool) = match name {
             "half_light_radius" => ("a finite positive number of a galaxy, in arcsec", |v| v > 0.0 && v.is_finite()),
@@ -254,22 +195,32 @@ pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm
             _ => ("a finite number of degrees", f64::is_finite),
         };
         let expected = if name == "sersic_n" { format!("{range}: {SERSIC_RANGE:?}") } else { range.to_owned() };
-        file.check(name, &values, &expected, |i, v| !is_galaxy[i] || is_good(v))?;
-        // Whatever stands beside a point source is not its shape.
-        values.iter_mut().zip(&is_galaxy).for_each(|(v, galaxy)| *v = if *galaxy { *v } else { default });
+        file.check(name, &values, &expected, |i, v| !has_one[i] || is_good(v))?;
+        if name == "half_light_radius" {
+            file.check(name, &values, "0 or nothing, for only a galaxy has a size", |i, v| is_galaxy[i] || v.is_nan() || v <= 0.0)?;
+        }
+        // What else stands beside a point source is not its shape.
+        values.iter_mut().zip(has_one).for_each(|(v, has)| *v = if *has { *v } else { default });
         if name == "sersic_n" {
             values.iter_mut().for_each(|v| *v = drawn_index(*v));
         }
         out.push(name, unit, "", ColumnData::F64(values))?;
     }
-    let injected = if !file.has("is_injected") {
-        vec![config.is_injected; n]
-    } else if let Ok(flags) = file.table.bool(file.name("is_injected")) {
-        flags.to_vec()
-    } else {
-        file.reals("is_injected", None)?.iter().map(|v| v.abs() > 0.0).collect()
-    };
-    out.push("is_injected", "", "added to real pixels", ColumnData::Bool(injected))?;
+    Ok(out.push("morphology", "", "empty: Sérsic profiles", ColumnData::Text(morphology))?)
+}
+
+fn injected(file: &File, config: &CatalogConfig) -> Result<Vec<bool>, SimError> {
+    if !file.has("is_injected") {
+        return Ok(vec![config.is_injected; file.table.n_rows()]);
+    }
+    match file.table.bool(file.name("is_injected")) {
+        Ok(flags) => Ok(flags.to_vec()),
+        Err(_) => Ok(file.reals("is_injected", None)?.iter().map(|v| v.abs() > 0.0).collect()),
+    }
+}
+
+/// Adds what a catalog need not say: texts, bulges, motion, variability.
+fn push_optional(file: &File, bands: &[String], out: &mut Table) -> Result<(), SimError> {
     for name in TEXTS {
         let values = file.texts(name, Some(""))?;
         if name == "variability"
@@ -280,7 +231,7 @@ pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm
         out.push(name, "", "", ColumnData::Text(values))?;
     }
     let is_variable: Vec<bool> = out.text("variability")?.iter().map(|v| !v.is_empty()).collect();
-    let mut has_bulge = vec![false; n];
+    let mut has_bulge = vec![false; file.table.n_rows()];
     for band in bands {
         let ours = format!("{band}_bulge_fraction");
         let values = file.reals(&ours, Some(0.0))?;
@@ -289,39 +240,28 @@ pub(super) fn table(config: &CatalogConfig, tract: &Tract, bands: &[String], arm
         out.push(&ours, "", "share of the flux in the bulge", ColumnData::F64(values))?;
     }
     for (name, unit, default) in OPTIONAL {
-        let values = file.reals(name, Some(default))?;
+        let mut values = file.reals(name, Some(default))?;
+        let check = |expected: &str, is_good: &dyn Fn(usize, f64) -> bool| file.check(name, &values, expected, is_good);
         match name {
-            "bulge_half_light_radius" => file.check(name, &values, "a finite positive number of a bulge, in arcsec", |i, v| {
-                !has_bulge[i] || (v > 0.0 && v.is_finite())
-            })?,
-            "bulge_axis_ratio" => {
-                file.check(name, &values, "a number in (0, 1] of a bulge", |i, v| !has_bulge[i] || (v > 0.0 && v <= 1.0))?
+            "bulge_half_light_radius" => {
+                check("a finite positive number of a bulge, in arcsec", &|i, v| !has_bulge[i] || (v > 0.0 && v.is_finite()))?
             }
+            "bulge_axis_ratio" => check("a number in (0, 1] of a bulge", &|i, v| !has_bulge[i] || (v > 0.0 && v <= 1.0))?,
             "bulge_sersic_n" => {
                 let expected = format!("a Sérsic index that can be drawn, of a bulge: {SERSIC_RANGE:?}");
-                file.check(name, &values, &expected, |i, v| !has_bulge[i] || SERSIC_RANGE.contains(&v))?;
+                check(&expected, &|i, v| !has_bulge[i] || SERSIC_RANGE.contains(&v))?;
             }
-            "var_period" => {
-                file.check(name, &values, "a positive number of days of a variable", |i, v| !is_variable[i] || (v > 0.0 && v.is_finite()))?
-            }
-            "var_t0" => file.check(name, &values, "an MJD of a variable", |i, v| !is_variable[i] || v.is_finite())?,
+            "var_period" => check("a positive number of days of a variable", &|i, v| !is_variable[i] || (v > 0.0 && v.is_finite()))?,
+            "var_t0" => check("an MJD of a variable", &|i, v| !is_variable[i] || v.is_finite())?,
             "snr_target" | "redshift" => {}
-            _ => file.check(name, &values, "a finite number", |_, v| v.is_finite())?,
+            _ => check("a finite number", &|_, v| v.is_finite())?,
         }
-        let values = if name == "bulge_sersic_n" { values.into_iter().map(drawn_index).collect() } else { values };
+        if name == "bulge_sersic_n" {
+            values.iter_mut().for_each(|v| *v = drawn_index(*v));
+        }
         out.push(name, unit, "", ColumnData::F64(values))?;
     }
-    for name in ["cluster_id", "host_id"] {
-        let mut values = file.wholes(name, vec![0; n])?;
-        if name == "host_id" {
-            values.iter_mut().filter(|v| **v != 0).for_each(|v| *v += shift(arm));
-        }
-        out.push(name, "", "", ColumnData::I64(values))?;
-    }
-    let id = out.i64("id")?;
-    let mut order = rows;
-    order.sort_by_key(|&i| id[i]);
-    Ok(out.take(&order))
+    Ok(())
 }
 
 /// Ids of realisation `arm` are those of the file plus this.
@@ -347,7 +287,7 @@ fn ids(file: &File, arm: u64) -> Result<Vec<i64>, SimError> {
 
 fn is_column(ours: &str, bands: &[String]) -> bool {
     let of_band = bands.iter().any(|b| *ours == format!("{b}_flux") || *ours == format!("{b}_bulge_fraction"));
-    let others = ["id", "ra", "dec", "class", "is_injected", "cluster_id", "host_id"];
+    let others = ["id", "ra", "dec", "class", "is_injected", "morphology", "var_seed", "cluster_id", "host_id"];
     of_band
         || others.contains(&ours)
         || TEXTS.contains(&ours)
@@ -397,6 +337,23 @@ mod tests {
         assert!((table.f64("r_flux").unwrap()[0] - 10f64.powf(3.6)).abs() < 1e-6);
     }
 
+    /// Mixtures and stamps need no Sérsic index; what the column cannot hold is named.
+    #[test]
+    fn morphologies_are_read() {
+        let head = "ra,dec,class,r_flux,half_light_radius,axis_ratio,morphology";
+        let row = |class: &str, text: &str| format!("{head}\n150.1,2.2,galaxy,9,0.4,0.8,stamp:7\n150.1,2.2,{class},9,0.4,0.8,{text}\n");
+        let table = read(&row("galaxy", "gaussians:0.6 0.5; 0.4 1.7"), |_| {}).unwrap();
+        assert_eq!(table.text("morphology").unwrap(), ["stamp:7", "gaussians:0.6 0.5; 0.4 1.7"]);
+        let drawn = crate::TruthObject::of_table(&table.take(&[1]), "r", 60_000.0).unwrap();
+        assert!(matches!(&drawn[0].morphology, crate::Morphology::Gaussians(g) if g.second_moment() > 0.0));
+        for text in ["gaussians:1", "gaussians:1 -2", "stamp:", "spiral"] {
+            let message = read(&row("galaxy", text), |_| {}).unwrap_err();
+            assert!(message.contains(&format!("morphology in row 2 is \"{text}\"; expected empty text, stamp:<name>")), "{message}");
+        }
+        let message = read(&row("star", "stamp:7"), |_| {}).unwrap_err();
+        assert!(message.contains("morphology in row 2 is \"stamp:7\"; expected nothing, for only a galaxy"), "{message}");
+    }
+
     #[test]
     fn bad_values_are_named_by_row_and_column() {
         for (row, expected) in [
@@ -409,6 +366,9 @@ mod tests {
             ("4,150.1,2.2,nebula,1,0.5,0.7,30,1", "class in row 2 is \"nebula\"; expected one of star, galaxy"),
             ("4,150.1,92,galaxy,1,0.5,0.7,30,1", "dec in row 2 is 92; expected degrees in -90..=90"),
             ("4,150.1,3.2,galaxy,1,0.5,0.7,30,1", "ra in row 2 is 150.1 with dec = 3.2; expected a place within 60 arcsec"),
+            ("4,150.1,2.2,galaxy,1,0.5,0.7,30,0", "sersic_n in row 2 is 0; expected a Sérsic index that can be drawn"),
+            ("4,150.1,2.2,galaxy,1,0,1,0,0", "half_light_radius in row 2 is 0; expected a finite positive number of a galaxy"),
+            ("4,150.1,2.2,star,1,0.5,0.7,30,1", "half_light_radius in row 2 is 0.5; expected 0 or nothing, for only a galaxy has a size"),
             ("3,150.1,2.2,galaxy,1,0.5,0.7,30,1", "id in row 2 is 3; expected unique; it is that of row 1 too"),
         ] {
             let message = read(&format!("{HEAD}\n{GOOD}\n{row}\n"), |_| {}).unwrap_err();

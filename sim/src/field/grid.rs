@@ -4,10 +4,11 @@ use super::{check_bands, grid_nodes};
 use crate::depth::{Depth, Shape};
 use crate::error::{check, is_range};
 use crate::population::Source;
-use crate::{ExposurePlan, SimError};
-use fathom::geometry::{PixelPoint, Tract};
+use crate::{ExposureDepth, SimError};
+use fathom::geometry::{PixelPoint, SkyPoint, Tract};
 use fathom::random::keyed_rng;
-use rand::RngExt;
+use rand::{Rng, RngExt};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the field `grid`: section `[sky.grid]`.
@@ -77,7 +78,7 @@ pub(super) fn sources(
     config: &GridConfig,
     tract: &Tract,
     bands: &[String],
-    exposures: &[ExposurePlan],
+    exposures: &[ExposureDepth],
     seed: u64,
     arm: u64,
 ) -> Result<Vec<Source>, SimError> {
@@ -91,13 +92,30 @@ pub(super) fn sources(
     let needs_losses = config.galaxy_fraction > 0.0;
     let by_radius: Vec<Vec<Vec<f64>>> =
         if needs_losses { config.galaxy_half_light_radius_arcsec.iter().map(losses).collect::<Result<_, _>>()? } else { Vec::new() };
-    let mut sources = Vec::new();
-    for (number, node) in grid_nodes(tract, config.spacing_px) {
-        let mut rng = keyed_rng(seed, "sky-grid", arm, number);
+    let scene = Scene { config, tract, depths, by_radius, seed, arm };
+    Ok(grid_nodes(tract, config.spacing_px).into_par_iter().filter_map(|(number, node)| scene.source(number, node)).collect())
+}
+
+/// What the objects of all nodes are drawn from.
+struct Scene<'a> {
+    config: &'a GridConfig,
+    tract: &'a Tract,
+    /// One a band.
+    depths: Vec<Depth<'a>>,
+    /// Losses of a galaxy by radius, band and exposure; empty without galaxies.
+    by_radius: Vec<Vec<Vec<f64>>>,
+    seed: u64,
+    arm: u64,
+}
+
+impl Scene<'_> {
+    fn source(&self, number: u64, node: PixelPoint) -> Option<Source> {
+        let config = self.config;
+        let mut rng = keyed_rng(self.seed, "sky-grid", self.arm, number);
         let mut draw = || rng.random::<f64>();
         let mut jitter = || config.jitter_px * (2.0 * draw() - 1.0);
         let at = PixelPoint::new(node.x + jitter(), node.y + jitter());
-        let position = tract.wcs().pixel_to_sky(at);
+        let position = self.tract.wcs().pixel_to_sky(at);
         let is_bright = draw() < config.bright_fraction;
         let snr = if is_bright {
             let [low, high] = config.bright_snr;
@@ -106,37 +124,44 @@ pub(super) fn sources(
             let [low, high] = config.faint_snr;
             low + (high - low) * draw()
         };
-        let mut galaxy_rng = keyed_rng(seed, "sky-grid/galaxy", arm, number);
+        let mut galaxy_rng = keyed_rng(self.seed, "sky-grid/galaxy", self.arm, number);
         if galaxy_rng.random::<f64>() < config.galaxy_fraction {
-            let i_radius = galaxy_rng.random_range(0..by_radius.len());
-            let snr = config.galaxy_snr[0] + (config.galaxy_snr[1] - config.galaxy_snr[0]) * galaxy_rng.random::<f64>();
-            let information: Vec<f64> = depths.iter().zip(&by_radius[i_radius]).map(|(d, l)| d.information_of_shape(position, l)).collect();
-            if information.iter().all(|phi| *phi > 0.0) {
-                let radius = config.galaxy_half_light_radius_arcsec[i_radius];
-                let mut galaxy = Source::star(number, position, information.iter().map(|phi| snr / phi.sqrt()).collect());
-                galaxy.class = "galaxy";
-                (galaxy.half_light_radius_arcsec, galaxy.sersic_n, galaxy.axis_ratio) =
-                    (radius, config.galaxy_sersic_n, config.galaxy_axis_ratio);
-                galaxy.position_angle_deg = 180.0 * galaxy_rng.random::<f64>();
-                galaxy.snr_target = snr;
-                galaxy.regime = format!("galaxy r={radius:?}").into();
-                sources.push(galaxy);
-            }
-            continue;
+            return self.galaxy(number, position, galaxy_rng);
         }
-        let information: Vec<f64> = depths.iter().map(|d| d.information(position)).collect();
-        if information.iter().all(|phi| *phi > 0.0) {
-            let flux_njy = information.iter().map(|phi| snr / phi.sqrt()).collect();
-            let regime = if is_bright { "bright" } else { "faint" }.into();
-            sources.push(Source { snr_target: snr, regime, ..Source::star(number, position, flux_njy) });
-        }
+        let information: Vec<f64> = self.depths.iter().map(|d| d.information(position)).collect();
+        let flux_njy = fluxes(snr, &information)?;
+        let regime = if is_bright { "bright" } else { "faint" }.into();
+        Some(Source { snr_target: snr, regime, ..Source::star(number, position, flux_njy) })
     }
-    Ok(sources)
+
+    fn galaxy(&self, number: u64, position: SkyPoint, mut rng: impl Rng) -> Option<Source> {
+        let config = self.config;
+        let i_radius = rng.random_range(0..self.by_radius.len());
+        let snr = config.galaxy_snr[0] + (config.galaxy_snr[1] - config.galaxy_snr[0]) * rng.random::<f64>();
+        let losses = &self.by_radius[i_radius];
+        let information: Vec<f64> = self.depths.iter().zip(losses).map(|(d, l)| d.information_of_shape(position, l)).collect();
+        let radius = config.galaxy_half_light_radius_arcsec[i_radius];
+        Some(Source {
+            class: "galaxy",
+            half_light_radius_arcsec: radius,
+            sersic_n: config.galaxy_sersic_n,
+            axis_ratio: config.galaxy_axis_ratio,
+            position_angle_deg: 180.0 * rng.random::<f64>(),
+            snr_target: snr,
+            regime: format!("galaxy r={radius:?}").into(),
+            ..Source::star(number, position, fluxes(snr, &information)?)
+        })
+    }
+}
+
+/// Flux in every band of an object of this signal to noise; none where a band does not reach it.
+fn fluxes(snr: f64, information: &[f64]) -> Option<Vec<f64>> {
+    information.iter().all(|phi| *phi > 0.0).then(|| information.iter().map(|phi| snr / phi.sqrt()).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{CameraConfig, Depth, FieldConfig, make_truth, plan_exposures};
+    use crate::{CameraConfig, Depth, ExposureDepth, FieldConfig, make_truth, plan_exposures};
     use fathom::geometry::{SkyMapConfig, SkyPoint, Tract};
 
     /// 34 x 34 nodes of 30 pixels on 1024; every flux is its target times the error of that place.
@@ -145,9 +170,9 @@ mod tests {
         let tract = Tract::new(&SkyMapConfig::default()).unwrap();
         let camera = CameraConfig { size_px: [1500, 1500], n_exposures: 3, ..CameraConfig::default() };
         let bands = vec!["g".to_owned(), "r".to_owned()];
-        let plans = plan_exposures(&camera, tract.center(), &bands, 3).unwrap();
+        let depths = ExposureDepth::of_plans(&plan_exposures(&camera, tract.center(), &bands, 3).unwrap()).unwrap();
         let config = FieldConfig { field: "grid".into(), ..FieldConfig::default() };
-        let table = make_truth(&config, &tract, &bands, &plans, 3, 0).unwrap();
+        let table = make_truth(&config, &tract, &bands, &depths, 3, 0).unwrap();
         assert_eq!(table.n_rows(), 34 * 34);
         let regimes = table.text("regime").unwrap();
         let n_bright = regimes.iter().filter(|r| *r == "bright").count() as f64;
@@ -155,7 +180,7 @@ mod tests {
         assert!((n_bright - 0.4 * 1156.0).abs() < 4.0 * (1156.0f64 * 0.24).sqrt(), "{n_bright}");
         let (ra, dec, snr) = (table.f64("ra").unwrap(), table.f64("dec").unwrap(), table.f64("snr_target").unwrap());
         for band in &bands {
-            let (depth, flux) = (Depth::of_band(&plans, band), table.f64(&format!("{band}_flux")).unwrap());
+            let (depth, flux) = (Depth::of_band(&depths, band), table.f64(&format!("{band}_flux")).unwrap());
             for i in 0..table.n_rows() {
                 let expected = if regimes[i] == "bright" { 20.0..=300.0 } else { 1.4..=8.0 };
                 assert!(expected.contains(&snr[i]));
@@ -163,7 +188,7 @@ mod tests {
                 assert!((found / snr[i] - 1.0).abs() < 1e-6);
             }
         }
-        let other = make_truth(&config, &tract, &bands, &plans, 3, 1).unwrap();
+        let other = make_truth(&config, &tract, &bands, &depths, 3, 1).unwrap();
         assert!(other.i64("id").unwrap().iter().all(|id| !table.i64("id").unwrap().contains(id)));
     }
 

@@ -1,16 +1,19 @@
 //! Objects at magnitudes around a limit: what is injected into real exposures to measure completeness, or beside real objects to probe blends.
 
+use super::spread::Spread;
 use super::{check_bands, grid_nodes};
 use crate::depth::Depth;
 use crate::error::check;
+use crate::object::{MORPHOLOGIES, is_morphology};
 use crate::population::Source;
 use crate::profile::SERSIC_RANGE;
-use crate::{ExposurePlan, SimError};
+use crate::{ExposureDepth, SimError};
 use fathom::format::any_table;
 use fathom::geometry::{PixelPoint, SkyPoint, Tract};
 use fathom::image::flux_njy;
 use fathom::random::keyed_rng;
 use rand::RngExt;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,12 +48,18 @@ pub struct InjectedConfig {
     pub near_table: String,
     /// `near`: distances from them \[arcsec\]; each object gets one, in any direction.
     pub separations_arcsec: Vec<f64>,
+    /// `random`, `near`: no two objects of one realisation are nearer to each other \[arcsec\]; of a catalog too dense for that, `near` takes
+    /// some objects in one realisation and others in the next.
+    pub min_distance_arcsec: f64,
     /// Half-light radius along the major axis \[arcsec\]; 0: point sources.
     pub half_light_radius_arcsec: f64,
     /// Of extended objects.
     pub sersic_n: f64,
     /// Of extended objects; their position angles are random.
     pub axis_ratio: f64,
+    /// Of extended objects, one of them each: `stamp:<name>` (a real galaxy of `sky.stamps`), `gaussians:<flux sigma; ...>`, or empty text for
+    /// Sérsic's law, as in the truth catalog ([`fathom::format::truth`]); none at all: Sérsic's law.
+    pub morphologies: Vec<String>,
     /// AB magnitude of the limit by band; none at all: the magnitude of signal to noise 5 by the exposures' plans.
     pub injection_mag: BTreeMap<String, f64>,
     /// Offsets from the limit \[mag\]; each object gets one of them, the same in every band.
@@ -67,14 +76,19 @@ impl Default for InjectedConfig {
             near_file: String::new(),
             near_table: String::new(),
             separations_arcsec: vec![0.5, 1.0, 1.5, 2.0, 3.0],
+            min_distance_arcsec: 5.0,
             half_light_radius_arcsec: 0.0,
             sersic_n: 1.0,
             axis_ratio: 1.0,
+            morphologies: Vec::new(),
             injection_mag: BTreeMap::new(),
             offsets_mag: vec![-1.0, 0.0, 0.5],
         }
     }
 }
+
+/// Draws of a place before there is no room for an object.
+const N_ATTEMPTS: usize = 300;
 
 impl InjectedConfig {
     pub(super) fn check(&self) -> Result<(), SimError> {
@@ -93,7 +107,11 @@ impl InjectedConfig {
         let radius = self.half_light_radius_arcsec;
         c("half_light_radius_arcsec", (0.0..=60.0).contains(&radius), &radius, "0..=60 arcsec")?;
         c("sersic_n", SERSIC_RANGE.contains(&self.sersic_n), &self.sersic_n, "0.3..=6.2")?;
-        c("axis_ratio", (0.05..=1.0).contains(&self.axis_ratio), &self.axis_ratio, "0.05..=1")
+        c("axis_ratio", (0.05..=1.0).contains(&self.axis_ratio), &self.axis_ratio, "0.05..=1")?;
+        c("min_distance_arcsec", (0.0..=3600.0).contains(&self.min_distance_arcsec), &self.min_distance_arcsec, "0..=3600 arcsec")?;
+        let wrong = self.morphologies.iter().find(|m| !is_morphology(m));
+        c("morphologies", wrong.is_none(), &wrong, MORPHOLOGIES)?;
+        c("morphologies", self.morphologies.is_empty() || radius > 0.0, &self.morphologies, "none, with half_light_radius_arcsec = 0")
     }
 }
 
@@ -101,7 +119,7 @@ pub(super) fn sources(
     config: &InjectedConfig,
     tract: &Tract,
     bands: &[String],
-    exposures: &[ExposurePlan],
+    exposures: &[ExposureDepth],
     seed: u64,
     arm: u64,
 ) -> Result<Vec<Source>, SimError> {
@@ -113,26 +131,29 @@ pub(super) fn sources(
     c("injection_mag", is_complete, &config.injection_mag, "a magnitude for every band")?;
     let depths: Vec<_> = bands.iter().map(|band| Depth::of_band(exposures, band)).collect();
 
-    let mut sources = Vec::new();
-    for Place { number, position, of } in places(config, tract, seed, arm)? {
+    let source = |Place { number, position, of }| {
         let mut rng = keyed_rng(seed, "sky-injected", arm, number);
         let offset = config.offsets_mag[rng.random_range(0..config.offsets_mag.len())];
         let limit = |(i, band): (usize, &String)| if by_depth { depths[i].m5(position) } else { config.injection_mag[band] };
         let fluxes: Vec<f64> = bands.iter().enumerate().map(limit).map(|m| flux_njy(m + offset)).collect();
         // Not covered by some band: no depth to scale to.
-        if fluxes.iter().all(|f| f.is_finite()) {
-            let mut source =
-                Source { is_injected: true, regime: format!("{of}offset {offset:?}").into(), ..Source::star(number, position, fluxes) };
-            if config.half_light_radius_arcsec > 0.0 {
-                source.class = "galaxy";
-                source.half_light_radius_arcsec = config.half_light_radius_arcsec;
-                (source.sersic_n, source.axis_ratio) = (config.sersic_n, config.axis_ratio);
-                source.position_angle_deg = 180.0 * rng.random::<f64>();
-            }
-            sources.push(source);
+        if !fluxes.iter().all(|f| f.is_finite()) {
+            return None;
         }
-    }
-    Ok(sources)
+        let regime = format!("{of}offset {offset:?}").into();
+        let mut source = Source { is_injected: true, regime, ..Source::star(number, position, fluxes) };
+        if config.half_light_radius_arcsec > 0.0 {
+            source.class = "galaxy";
+            source.half_light_radius_arcsec = config.half_light_radius_arcsec;
+            (source.sersic_n, source.axis_ratio) = (config.sersic_n, config.axis_ratio);
+            source.position_angle_deg = 180.0 * rng.random::<f64>();
+            if !config.morphologies.is_empty() {
+                source.morphology = config.morphologies[rng.random_range(0..config.morphologies.len())].clone().into();
+            }
+        }
+        Some(source)
+    };
+    Ok(places(config, tract, seed, arm)?.into_par_iter().filter_map(source).collect())
 }
 
 /// Where one object goes; `of` begins its regime.
@@ -157,37 +178,60 @@ fn places(config: &InjectedConfig, tract: &Tract, seed: u64, arm: u64) -> Result
             };
             Ok(grid_nodes(tract, spacing_px).into_iter().map(jittered).collect())
         }
-        Placement::Random => {
-            let bbox = tract.bbox();
-            let anywhere = |number| {
-                let mut rng = keyed_rng(seed, "sky-injected-place", arm, number);
-                let mut along = |size: i32| f64::from(size) * rng.random::<f64>() - 0.5;
-                plain(number, PixelPoint::new(along(bbox.width), along(bbox.height)))
-            };
-            Ok((0..config.n_random as u64).map(anywhere).collect())
-        }
+        Placement::Random => Ok(random(config, tract, seed, arm)?.into_iter().map(|(number, at)| plain(number, at)).collect()),
         Placement::Near => near(config, tract, seed, arm),
     }
 }
 
-/// Beside every object of the catalog that lies on the tract, one.
+/// Number and pixel of objects anywhere on the tract; each is drawn until it is far from those before it.
+fn random(config: &InjectedConfig, tract: &Tract, seed: u64, arm: u64) -> Result<Vec<(u64, PixelPoint)>, SimError> {
+    let bbox = tract.bbox();
+    let mut spread = Spread::new(config.min_distance_arcsec / tract.config().pixel_scale_arcsec);
+    let mut places = Vec::with_capacity(config.n_random);
+    for number in 0..config.n_random as u64 {
+        let mut rng = keyed_rng(seed, "sky-injected-place", arm, number);
+        let mut along = |size: i32| f64::from(size) * rng.random::<f64>() - 0.5;
+        let mut draws = (0..N_ATTEMPTS).map(|_| PixelPoint::new(along(bbox.width), along(bbox.height)));
+        let Some(place) = draws.find(|p| spread.add(*p)) else {
+            let distance = config.min_distance_arcsec;
+            let expected = format!("at most some {number}, that keep {distance} arcsec (min_distance_arcsec) from each other");
+            return Err(SimError::Config { key: "sky.injected.n_random".into(), found: config.n_random.to_string(), expected });
+        };
+        places.push((number, place));
+    }
+    Ok(places)
+}
+
+/// Beside every object of the catalog that lies on the tract, one; where all directions are too near to another one, none.
 fn near(config: &InjectedConfig, tract: &Tract, seed: u64, arm: u64) -> Result<Vec<Place>, SimError> {
     let path = Path::new(&config.near_file);
     let table = any_table::read(path, &config.near_table).map_err(|e| SimError::Format(e.to_string()))?;
     let (ra, dec) = (table.f64("ra")?, table.f64("dec")?);
+    // What could not be measured has no position.
+    let on_tract = |p: SkyPoint| tract.wcs().sky_to_pixel(p).ok().filter(|p| tract.bbox().contains_point(*p));
+    let is_on = |i: &u64| {
+        let (ra, dec) = (ra[*i as usize], dec[*i as usize]);
+        ra.is_finite() && dec.abs() <= 90.0 && on_tract(SkyPoint::from_degrees(ra, dec)).is_some()
+    };
+    let mut hosts: Vec<u64> = (0..ra.len() as u64).filter(is_on).collect();
+    // Where there is no room for all, every realisation favours others.
+    hosts.sort_by_cached_key(|&i| keyed_rng(seed, "sky-injected-order", arm, i).random::<u64>());
+    let mut spread = Spread::new(config.min_distance_arcsec / tract.config().pixel_scale_arcsec);
     let mut places = Vec::new();
-    for (i, (&ra, &dec)) in ra.iter().zip(dec).enumerate() {
-        let host = SkyPoint::from_degrees(ra, dec);
-        // What could not be measured has no position.
-        let is_on = ra.is_finite() && dec.abs() <= 90.0 && tract.wcs().sky_to_pixel(host).is_ok_and(|p| tract.bbox().contains_point(p));
-        if is_on {
-            let mut rng = keyed_rng(seed, "sky-injected-place", arm, i as u64);
-            let separation = config.separations_arcsec[rng.random_range(0..config.separations_arcsec.len())];
+    for number in hosts {
+        let host = SkyPoint::from_degrees(ra[number as usize], dec[number as usize]);
+        let mut rng = keyed_rng(seed, "sky-injected-place", arm, number);
+        // Drawn once: to draw it again where there is little room would favour the large ones.
+        let separation = config.separations_arcsec[rng.random_range(0..config.separations_arcsec.len())];
+        let beside = |_| {
             let (sin, cos) = (std::f64::consts::TAU * rng.random::<f64>()).sin_cos();
-            let position = host.offset_by_arcsec(separation * sin, separation * cos);
-            places.push(Place { number: i as u64, position, of: format!("separation {separation:?}, ") });
-        }
+            host.offset_by_arcsec(separation * sin, separation * cos)
+        };
+        let is_free = |p: &SkyPoint| tract.wcs().sky_to_pixel(*p).is_ok_and(|at| spread.add(at));
+        let place = (0..N_ATTEMPTS).map(beside).find(is_free);
+        places.extend(place.map(|position| Place { number, position, of: format!("separation {separation:?}, ") }));
     }
+    places.sort_by_key(|p| p.number);
     Ok(places)
 }
 
@@ -240,6 +284,63 @@ mod tests {
             tract.bbox().contains_point(tract.wcs().sky_to_pixel(at).unwrap())
         };
         assert!((0..500).all(inside));
+    }
+
+    /// By all pairs; the first of a denser field are those of a thinner one; too many are refused, too dense a catalog is thinned.
+    #[test]
+    fn objects_of_a_realisation_keep_their_distance() {
+        use super::Placement;
+        use fathom::geometry::SkyPoint;
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let mut config = FieldConfig { field: "injected".into(), ..FieldConfig::default() };
+        config.injected.injection_mag = [("r".to_owned(), 24.5)].into();
+        (config.injected.placement, config.injected.n_random, config.injected.min_distance_arcsec) = (Placement::Random, 500, 6.0);
+        let make = |config: &FieldConfig, arm| make_truth(config, &tract, &["r".to_owned()], &[], 1, arm);
+        let nearest = |table: &fathom::catalog::Table| {
+            let (ra, dec) = (table.f64("ra").unwrap(), table.f64("dec").unwrap());
+            let at: Vec<SkyPoint> = ra.iter().zip(dec).map(|(a, d)| SkyPoint::from_degrees(*a, *d)).collect();
+            let pairs = (0..at.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
+            pairs.map(|(i, j)| at[i].separation_arcsec(&at[j])).fold(f64::INFINITY, f64::min)
+        };
+        // 500 of 41000 arcsec²: anywhere, the nearest two would be some 0.2 arcsec apart.
+        let table = make(&config, 0).unwrap();
+        assert!(table.n_rows() == 500 && nearest(&table) > 5.999, "{}", nearest(&table));
+        config.injected.n_random = 100;
+        assert_eq!(make(&config, 0).unwrap().f64("ra").unwrap(), &table.f64("ra").unwrap()[..100]);
+        config.injected.n_random = 3000;
+        let message = make(&config, 0).unwrap_err().to_string();
+        assert!(message.contains("sky.injected.n_random is 3000; expected at most some"), "{message}");
+        // Hosts two arcsec apart.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hosts.csv");
+        let place = |i: i32| tract.center().offset_by_arcsec(f64::from(i % 20) * 2.0, f64::from(i / 20) * 2.0);
+        let rows: String = (0..400).map(place).map(|p| format!("{:.10},{:.10}\n", p.ra_deg(), p.dec_deg())).collect();
+        std::fs::write(&file, format!("ra,dec\n{rows}")).unwrap();
+        (config.injected.placement, config.injected.near_file) = (Placement::Near, file.to_str().unwrap().into());
+        let (first, second) = (make(&config, 0).unwrap(), make(&config, 1).unwrap());
+        for table in [&first, &second] {
+            assert!((20..100).contains(&table.n_rows()) && nearest(table) > 5.999, "{}", table.n_rows());
+        }
+        let own = |table: &fathom::catalog::Table| table.i64("id").unwrap().iter().map(|id| id % 100_000_000).collect::<Vec<_>>();
+        assert_ne!(own(&first), own(&second));
+    }
+
+    #[test]
+    fn real_galaxies_and_mixtures_can_be_injected() {
+        let tract = Tract::new(&SkyMapConfig::default()).unwrap();
+        let mut config = FieldConfig { field: "injected".into(), ..FieldConfig::default() };
+        config.injected.injection_mag = [("r".to_owned(), 24.5)].into();
+        config.injected.morphologies = vec!["stamp:41".into(), "gaussians:1 1; 1 3".into(), String::new()];
+        assert!(config.check().unwrap_err().to_string().contains("none, with half_light_radius_arcsec = 0"));
+        config.injected.half_light_radius_arcsec = 0.4;
+        let table = make_truth(&config, &tract, &["r".to_owned()], &[], 1, 0).unwrap();
+        for m in &config.injected.morphologies {
+            // Multinomial: 1600/3, 4 standard deviations of 19.
+            let n = table.text("morphology").unwrap().iter().filter(|found| *found == m).count() as f64;
+            assert!((n - 533.3).abs() < 76.0, "{m}: {n}");
+        }
+        config.injected.morphologies[1] = "gaussians:1".into();
+        assert!(config.check().unwrap_err().to_string().contains("sky.injected.morphologies is Some(\"gaussians:1\")"));
     }
 
     #[test]

@@ -8,11 +8,12 @@ mod injected;
 mod movers;
 mod pairs;
 mod scaled;
+mod spread;
 mod survey;
 
 use crate::error::check;
 use crate::population::to_table;
-use crate::{ExposurePlan, SimError};
+use crate::{ExposureDepth, SimError};
 pub use catalog::{CatalogConfig, FluxUnit, Outside};
 pub use cluster::ClusterConfig;
 pub use crowded::CrowdedConfig;
@@ -44,7 +45,7 @@ pub struct FieldConfig {
     /// | `cluster` | a rich cluster with a central galaxy and intracluster light, before a `survey` |
     /// | `crowded` | stars, a million per square degree and more |
     /// | `movers` | bodies of the solar system, slow ones and trails, among stars |
-    /// | `injected` | point sources at magnitudes around a limit |
+    /// | `injected` | point sources, galaxies or real stamps at magnitudes around a limit |
     /// | `catalog` | the objects of a file |
     /// | `empty` | nothing |
     pub field: String,
@@ -116,7 +117,7 @@ impl FieldConfig {
 
 /// The truth catalog ([`fathom::format::truth`]) of one arm, sorted by id. Keyed by `seed` and `arm`.
 ///
-/// `exposures` gives the depth (`scaled`, `grid`, `pairs` scale to it) and the times of trails; empty for an injection by magnitudes. Physical
+/// `exposures` ([`Planner::depths`](crate::Planner::depths)) gives the depth (`scaled`, `grid`, `pairs` scale to it) and the times of trails; empty for an injection by magnitudes. Physical
 /// fields (`survey`, `cluster`, `crowded`, `movers`) ask nothing else of them and know the bands u, g, r, i, z, y. Another band changes no object. Memory grows
 /// linearly with the number of objects: about 0.7 kB each.
 ///
@@ -126,7 +127,7 @@ pub fn make_truth(
     config: &FieldConfig,
     tract: &Tract,
     bands: &[String],
-    exposures: &[ExposurePlan],
+    exposures: &[ExposureDepth],
     seed: u64,
     arm: u64,
 ) -> Result<Table, SimError> {
@@ -140,11 +141,11 @@ pub fn make_truth(
         "crowded" => crowded::sources(&config.crowded, tract, bands, seed, arm)?,
         "movers" => movers::sources(&config.movers, &config.survey, tract, bands, exposures, seed, arm)?,
         "injected" => injected::sources(&config.injected, tract, bands, exposures, seed, arm)?,
-        "catalog" => return catalog::table(&config.catalog, tract, bands, arm),
+        "catalog" => return catalog::table(&config.catalog, tract, bands, seed, arm),
         _ => Vec::new(),
     };
     sources.sort_by_key(|s| s.number);
-    to_table(&sources, bands, arm)
+    to_table(&sources, bands, seed, arm)
 }
 
 /// Nodes of a square grid that is anchored to the tract: number and position of each, row by row.
@@ -174,10 +175,11 @@ mod tests {
         let bands: Vec<String> = ["g", "r", "i"].map(String::from).to_vec();
         let camera = CameraConfig { n_exposures: 2, size_px: [700, 700], zero_point: 30.0, ..CameraConfig::default() };
         let plans = plan_exposures(&camera, tract.center(), &bands, 3).unwrap();
+        let depths = ExposureDepth::of_plans(&plans).unwrap();
         for field in FIELDS.into_iter().filter(|f| *f != "catalog") {
             let mut config = FieldConfig { field: field.into(), ..FieldConfig::default() };
             config.grid.galaxy_fraction = 0.5;
-            let make = |bands: &[String], arm| make_truth(&config, &tract, bands, &plans, 3, arm).unwrap();
+            let make = |bands: &[String], arm| make_truth(&config, &tract, bands, &depths, 3, arm).unwrap();
             let table = make(&bands, 0);
             fathom::format::truth::check(&table, &bands).unwrap();
             assert!((field == "empty") == (table.n_rows() == 0), "{field}");

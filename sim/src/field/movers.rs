@@ -4,7 +4,7 @@ use super::survey::{self, FIRST_OTHER, anywhere, area_arcmin2, poisson};
 use super::{SurveyConfig, check_bands};
 use crate::error::{check, is_range};
 use crate::population::{Draws, Source, movers, sed};
-use crate::{ExposurePlan, SimError};
+use crate::{ExposureDepth, SimError};
 use fathom::geometry::Tract;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub(super) fn sources(
     background: &SurveyConfig,
     tract: &Tract,
     bands: &[String],
-    exposures: &[ExposurePlan],
+    exposures: &[ExposureDepth],
     seed: u64,
     arm: u64,
 ) -> Result<Vec<Source>, SimError> {
@@ -99,7 +99,7 @@ pub(super) fn sources(
         let magnitude = bright + (faint - bright) * rng.random::<f64>();
         let is_trail = rng.random::<f64>() < config.trail_fraction;
         let (rate_arcsec_d, epoch_mjd) = if is_trail {
-            let epoch = if exposures.is_empty() { middle } else { exposures[rng.random_range(0..exposures.len())].meta.mjd };
+            let epoch = if exposures.is_empty() { middle } else { exposures[rng.random_range(0..exposures.len())].mjd() };
             (trail * config.fwhm_arcsec / config.exposure_time_s * 86_400.0, epoch)
         } else {
             (slow * config.fwhm_arcsec / config.epoch_d, middle)

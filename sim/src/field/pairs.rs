@@ -4,7 +4,7 @@ use super::{check_bands, grid_nodes};
 use crate::depth::Depth;
 use crate::error::{check, is_range};
 use crate::population::{Draws, Source, sed};
-use crate::{ExposurePlan, SimError};
+use crate::{ExposureDepth, SimError};
 use fathom::geometry::Tract;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ pub(super) fn sources(
     config: &PairsConfig,
     tract: &Tract,
     bands: &[String],
-    exposures: &[ExposurePlan],
+    exposures: &[ExposureDepth],
     seed: u64,
     arm: u64,
 ) -> Result<Vec<Source>, SimError> {
@@ -153,11 +153,6 @@ pub(super) fn sources(
 }
 
 /// Mean FWHM of the exposures at their middles \[arcsec\].
-pub(super) fn mean_fwhm_arcsec(exposures: &[ExposurePlan]) -> f64 {
-    let of = |plan: &ExposurePlan| {
-        let (ny, nx) = plan.meta.shape;
-        let middle = fathom::geometry::PixelPoint::new(nx as f64 / 2.0, ny as f64 / 2.0);
-        plan.meta.psf.fwhm_px(middle) * plan.meta.wcs.pixel_area_arcsec2(middle).sqrt()
-    };
-    exposures.iter().map(of).sum::<f64>() / exposures.len() as f64
+pub(super) fn mean_fwhm_arcsec(exposures: &[ExposureDepth]) -> f64 {
+    exposures.iter().map(|e| e.fwhm_arcsec).sum::<f64>() / exposures.len() as f64
 }

@@ -5,7 +5,7 @@ use crate::depth::Depth;
 use crate::error::{check, is_range};
 use crate::noise::normal;
 use crate::population::Source;
-use crate::{ExposurePlan, SimError};
+use crate::{ExposureDepth, SimError};
 use fathom::geometry::{PixelPoint, SkyPoint, Tract};
 use fathom::image::flux_njy;
 use fathom::random::keyed_rng;
@@ -119,7 +119,7 @@ pub(super) fn sources(
     config: &ScaledConfig,
     tract: &Tract,
     bands: &[String],
-    exposures: &[ExposurePlan],
+    exposures: &[ExposureDepth],
     seed: u64,
     arm: u64,
 ) -> Result<Vec<Source>, SimError> {
@@ -160,7 +160,7 @@ impl Population<'_> {
         self.stream("is-companion", number).random::<f64>() < self.config.companion_fraction
     }
 
-    fn bright_stars(&self, exposures: &[ExposurePlan]) -> Vec<Source> {
+    fn bright_stars(&self, exposures: &[ExposureDepth]) -> Vec<Source> {
         let bands = self.bands;
         let saturation_njy: Vec<f64> = bands.iter().map(|b| Depth::of_band(exposures, b).saturation_njy()).collect();
         let [low, high] = self.config.bright_star_peak;
@@ -254,7 +254,7 @@ impl Population<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{CameraConfig, ExposurePlan, FieldConfig, TruthObject, make_truth, plan_exposures, render_object};
+    use crate::{CameraConfig, ExposureDepth, ExposurePlan, FieldConfig, TruthObject, make_truth, plan_exposures, render_object};
     use fathom::geometry::{SkyMapConfig, Tract};
 
     fn scene() -> (Tract, Vec<String>, Vec<ExposurePlan>) {
@@ -283,7 +283,15 @@ mod tests {
     #[test]
     fn default_field_has_blends_and_bright_stars() {
         let (tract, bands, plans) = scene();
-        let table = make_truth(&FieldConfig { field: "scaled".into(), ..FieldConfig::default() }, &tract, &bands, &plans, 20, 0).unwrap();
+        let table = make_truth(
+            &FieldConfig { field: "scaled".into(), ..FieldConfig::default() },
+            &tract,
+            &bands,
+            &ExposureDepth::of_plans(&plans).unwrap(),
+            20,
+            0,
+        )
+        .unwrap();
         fathom::format::truth::check(&table, &bands).unwrap();
         let objects = TruthObject::of_table(&table, "r", 60_000.0).unwrap();
         let detectable: Vec<_> = objects.iter().filter(|o| matched_snr(o, &plans, "r") > 5.0).collect();
@@ -324,7 +332,15 @@ mod tests {
     fn fields_are_keyed_by_arm_and_a_band_more_changes_no_object() {
         let (tract, bands, plans) = scene();
         let make = |bands: &[String], arm| {
-            make_truth(&FieldConfig { field: "scaled".into(), ..FieldConfig::default() }, &tract, bands, &plans, 20, arm).unwrap()
+            make_truth(
+                &FieldConfig { field: "scaled".into(), ..FieldConfig::default() },
+                &tract,
+                bands,
+                &ExposureDepth::of_plans(&plans).unwrap(),
+                20,
+                arm,
+            )
+            .unwrap()
         };
         let (a, b) = (make(&bands, 0), make(&bands, 1));
         // By text: the table has NaN, which equals nothing.

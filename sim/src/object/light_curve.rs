@@ -3,7 +3,7 @@
 use super::check;
 use crate::SimError;
 use fathom::catalog::Table;
-use fathom::format::truth::{optional_f64, optional_text};
+use fathom::format::truth::{optional_f64, optional_i64, optional_text};
 use fathom::random::keyed_rng;
 use std::f64::consts::{LN_10, TAU};
 
@@ -23,6 +23,7 @@ pub(super) struct LightCurve {
     period_d: f64,
     amplitude_mag: f64,
     t0_mjd: f64,
+    seed: u64,
 }
 
 impl LightCurve {
@@ -34,8 +35,10 @@ impl LightCurve {
         let kind = optional_text(table, "variability")?;
         let (period, amplitude) = (optional_f64(table, "var_period", f64::NAN)?, optional_f64(table, "var_amplitude", 0.0)?);
         let t0 = optional_f64(table, "var_t0", f64::NAN)?;
+        let seed = optional_i64(table, "var_seed", 0)?;
         let rows = kind.into_iter().enumerate();
-        Ok(rows.map(|(i, kind)| Self { kind, period_d: period[i], amplitude_mag: amplitude[i], t0_mjd: t0[i] }).collect())
+        let curve = |(i, kind)| Self { kind, period_d: period[i], amplitude_mag: amplitude[i], t0_mjd: t0[i], seed: seed[i] as u64 };
+        Ok(rows.map(curve).collect())
     }
 
     pub(super) fn check(&self, id: i64) -> Result<(), SimError> {
@@ -52,13 +55,13 @@ impl LightCurve {
 
     /// Flux at `mjd` / flux of the catalog: 1 on average (sine, walk), 1 at the maximum (transient).
     ///
-    /// The walk is the same in every band and depends on `id` only.
+    /// The walk is the same in every band and depends on `var_seed` and `id` only.
     pub(super) fn factor(&self, id: i64, mjd: f64) -> f64 {
         let a = LN_PER_MAG * self.amplitude_mag;
         match self.kind.as_str() {
             // ⟨exp(a cos)⟩ = I0(a): a star that varies by magnitudes is brighter on average than at its mean magnitude.
             "sine" => (a * (TAU * (mjd - self.t0_mjd) / self.period_d).cos()).exp() / bessel_i0(a),
-            "walk" => (a * walk(id, mjd / self.period_d) - 0.5 * a * a).exp(),
+            "walk" => (a * walk(self.seed, id, mjd / self.period_d) - 0.5 * a * a).exp(),
             "transient" => {
                 let t = (mjd - self.t0_mjd) / self.period_d;
                 let factor = if t < 0.0 { (RISE * t).exp() } else { (-t).exp() };
@@ -88,10 +91,11 @@ fn bessel_i0(a: f64) -> f64 {
 ///
 /// # Source
 /// Kelly, Bechtold & Siemiginowska 2009, ApJ 698, 895 for the process; the bridge is the conditional normal of its covariance.
-fn walk(id: i64, time: f64) -> f64 {
+fn walk(seed: u64, id: i64, time: f64) -> f64 {
     let cell = (time / CELL).floor();
     let normal = |cell: f64, node: u64| {
-        let mut rng = keyed_rng(cell as i64 as u64, "light-curve", id as u64, node);
+        // Nodes of a cell are fewer than 2^21.
+        let mut rng = keyed_rng(seed, "light-curve", id as u64, ((cell as i64 as u64) << 21) | node);
         crate::noise::normal(&mut rng)
     };
     let (mut from, mut to) = (normal(cell, 0), normal(cell + 1.0, 0));
@@ -120,7 +124,7 @@ mod tests {
     use approx::assert_abs_diff_eq;
 
     fn curve(kind: &str) -> LightCurve {
-        LightCurve { kind: kind.into(), period_d: 10.0, amplitude_mag: 0.5, t0_mjd: 60_000.0 }
+        LightCurve { kind: kind.into(), period_d: 10.0, amplitude_mag: 0.5, t0_mjd: 60_000.0, seed: 0 }
     }
 
     #[test]
@@ -146,12 +150,13 @@ mod tests {
     fn walk_has_its_covariance() {
         let n = 4000;
         for (t0, lag) in [(5.3, 0.1), (31.8, 0.5), (63.99, 1.0), (-0.4, 0.7)] {
-            let pairs: Vec<_> = (0..n).map(|id| (walk(id, t0), walk(id, t0 + lag))).collect();
+            let pairs: Vec<_> = (0..n).map(|id| (walk(5, id, t0), walk(5, id, t0 + lag))).collect();
             let mean = |f: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(f).sum::<f64>() / n as f64;
             assert_abs_diff_eq!(mean(&|p| p.0), 0.0, epsilon = 4.0 / (n as f64).sqrt());
             assert_abs_diff_eq!(mean(&|p| p.1 * p.1), 1.0, epsilon = 4.0 * (2.0 / n as f64).sqrt());
             assert_abs_diff_eq!(mean(&|p| p.0 * p.1), (-lag).exp(), epsilon = 6.0 / (n as f64).sqrt());
         }
-        assert_eq!(walk(7, 3.25).to_bits(), walk(7, 3.25).to_bits());
+        assert_eq!(walk(1, 7, 3.25).to_bits(), walk(1, 7, 3.25).to_bits());
+        assert!((walk(1, 7, 3.25) - walk(2, 7, 3.25)).abs() > 1e-6 && (walk(1, 7, 3.25) - walk(1, 8, 3.25)).abs() > 1e-6);
     }
 }

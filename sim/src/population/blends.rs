@@ -85,7 +85,7 @@ mod tests {
         let at = SkyPoint::from_degrees(40.0, 60.0);
         let pair = |east: f64, flux: f64| {
             let sources = [Source::star(0, at, vec![1000.0]), Source::star(1, at.offset_by_arcsec(east, 0.0), vec![flux])];
-            let table = to_table(&sources, &["r".into()], 0).unwrap();
+            let table = to_table(&sources, &["r".into()], 0, 0).unwrap();
             blend_fraction(&table, "r", 0.8, 30.0, 0.01).unwrap().n_blended
         };
         assert_eq!(pair(0.79, 1000.0), 2);

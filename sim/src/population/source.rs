@@ -72,6 +72,8 @@ pub(crate) struct Source {
     pub bulge: Option<Bulge>,
     pub motion: Motion,
     pub variability: Variability,
+    /// The column `morphology` of [`fathom::format::truth`].
+    pub morphology: Cow<'static, str>,
     pub redshift: f64,
     /// Name of the template.
     pub sed: &'static str,
@@ -98,6 +100,7 @@ impl Source {
             bulge: None,
             motion: Motion::default(),
             variability: Variability::CONSTANT,
+            morphology: Cow::Borrowed(""),
             redshift: f64::NAN,
             sed: "",
             cluster_id: 0,
@@ -120,10 +123,11 @@ fn id_of(number: u64, arm: u64, is_injected: bool) -> i64 {
 }
 
 /// The truth catalog, with every column of [`fathom::format::truth`]: two arms of a field then have the same columns, whatever was drawn.
+/// `seed` keys what is drawn of an object later: its walk.
 ///
 /// # Errors
 /// [`SimError::Config`] if a number or the arm is beyond what ids can hold.
-pub(crate) fn to_table(sources: &[Source], bands: &[String], arm: u64) -> Result<Table, SimError> {
+pub(crate) fn to_table(sources: &[Source], bands: &[String], seed: u64, arm: u64) -> Result<Table, SimError> {
     let largest = sources.iter().map(|s| s.number).max().unwrap_or(0);
     check("sky", "number of objects", largest < NUMBERS_PER_ARM, largest, "below 1e8 an arm")?;
     check("sky", "arm", arm < FIRST_INJECTED / NUMBERS_PER_ARM, arm, "below 1e7")?;
@@ -154,6 +158,7 @@ pub(crate) fn to_table(sources: &[Source], bands: &[String], arm: u64) -> Result
     push("variability", "", "empty, sine, walk or transient", text(&|s| s.variability.kind))?;
     push("var_period", "d", "period; damping time of a walk; e-folding time of a transient's fall", real(&|s| s.variability.period_d))?;
     push("var_amplitude", "mag", "half of peak to peak; standard deviation of a walk", real(&|s| s.variability.amplitude_mag))?;
+    push("var_seed", "", "with id, the key of a walk", whole(&|_| seed as i64))?;
     push("var_t0", "d", "MJD of maximum light", real(&|s| s.variability.t0_mjd))?;
     for (i, band) in bands.iter().enumerate() {
         let data = real(&|s| s.bulge.as_ref().map_or(0.0, |b| b.fraction[i]));
@@ -162,7 +167,7 @@ pub(crate) fn to_table(sources: &[Source], bands: &[String], arm: u64) -> Result
     push("bulge_half_light_radius", "arcsec", "of the bulge, along the major axis", bulge(0.0, |b| b.half_light_radius_arcsec))?;
     push("bulge_axis_ratio", "", "of the bulge", bulge(1.0, |b| b.axis_ratio))?;
     push("bulge_sersic_n", "", "of the bulge", bulge(4.0, |b| b.sersic_n))?;
-    push("morphology", "", "empty: Sérsic profiles", text(&|_| ""))?;
+    push("morphology", "", "empty: Sérsic profiles", text(&|s| &s.morphology))?;
     push("redshift", "", "NaN for what has none", real(&|s| s.redshift))?;
     push("sed", "", "name of the template", text(&|s| s.sed))?;
     push("cluster_id", "", "cluster that it belongs to; 0 for none", whole(&|s| s.cluster_id))?;

@@ -30,6 +30,20 @@ impl GaussianMixture {
         Ok(made)
     }
 
+    /// From the text of a truth catalog: `flux sigma` of each component, components parted by `;`, as in `0.6 0.5; 0.4 1.7`.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] if it is not pairs of positive numbers.
+    pub fn of_text(text: &str) -> Result<Self, SimError> {
+        let pair = |part: &str| {
+            let numbers: Vec<f64> = part.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+            (numbers.len() == 2).then(|| (numbers[0], numbers[1]))
+        };
+        let components: Option<Vec<_>> = text.split(';').map(pair).collect();
+        crate::error::check("gaussian_mixture", "components", components.is_some(), text, "pairs 'flux sigma', parted by ';'")?;
+        Self::new(&components.expect("checked above"))
+    }
+
     /// Second moment ⟨x²⟩ \[r_e²\].
     #[must_use]
     pub fn second_moment(&self) -> f64 {
@@ -71,5 +85,9 @@ mod tests {
         mixture.add_transform(2.0, &[0.0], &mut at_zero);
         assert_abs_diff_eq!(at_zero[0], 2.0, epsilon = 1e-12);
         assert!(GaussianMixture::new(&[(1.0, -2.0)]).unwrap_err().to_string().contains("gaussian_mixture.components"));
+        assert_eq!(GaussianMixture::of_text("3 0.4; 1 2;0.5 5.0").unwrap(), mixture);
+        for bad in ["", "1", "1 2 3", "1 x", "1 2;", "1 0", "inf 1"] {
+            assert!(GaussianMixture::of_text(bad).is_err(), "{bad}");
+        }
     }
 }

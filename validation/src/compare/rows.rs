@@ -5,6 +5,8 @@ use super::paired::{CellWeights, Label, PairedValues, figure, share};
 use super::{Better, Change, CompareOptions, ComparedFigure};
 use crate::plot::{COLOURS, Corner, Mark, MarkKind, Panel, Plot, Section};
 use crate::statistics::{mad_std, mean, median};
+use fathom::catalog::Table;
+use std::collections::BTreeMap;
 
 /// Edges of the bins of true S/N.
 const SNR_EDGES: [f64; 8] = [3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 300.0, 10_000.0];
@@ -180,8 +182,54 @@ fn colours(objects: &[Object], bands: &[String], weights: &CellWeights, out: &mu
     }
 }
 
-/// Share of each object's light that its child lacks, or has too much of its neighbours', where both runs kept truth pixels.
-fn misassigned(_arms: &[PairedArm], _bands: &[String], _weights: &CellWeights, _out: &mut Vec<ComparedFigure>) {}
+/// Light on the wrong side, where both runs kept truth pixels: what an object's child lacks of it, and holds of others, over its flux.
+fn misassigned(arms: &[PairedArm], bands: &[String], weights: &CellWeights, out: &mut Vec<ComparedFigure>) {
+    for (b, band) in bands.iter().enumerate() {
+        for r in regimes() {
+            let mut values = PairedValues::default();
+            for arm in arms {
+                let [Some(first), Some(other)] = [0, 1].map(|i| Lights::new(arm.blends[i]?, band)) else { continue };
+                let is_seen = |o: &&PairedObject| o.snr[b] >= MIN_FLUX_SNR && (r.holds)(o, o.snr[b]);
+                for o in arm.objects.iter().filter(is_seen) {
+                    let Some(rows) = arm.rows(o) else { continue };
+                    let id = |i: usize| arm.catalogs[i].i64("id").map_or(0, |ids| ids[rows[i]]);
+                    if let Some((first, other)) = first.misassigned(id(0), o.id).zip(other.misassigned(id(1), o.id)) {
+                        values.push(o.cell, first, other);
+                    }
+                }
+            }
+            if !values.cells.is_empty() {
+                let label = Label { name: "deblend.misassigned", band, class: r.class, regime: &r.name, unit: "%", better: Better::Lower };
+                out.push(figure(&label, &values, mean, weights, true));
+            }
+        }
+    }
+}
+
+/// Rows of a table of blends in one band, by child: true object, light of it in the child, all its light \[nJy\].
+struct Lights(BTreeMap<i64, Vec<(i64, f64, f64)>>);
+
+impl Lights {
+    /// None if the table says nothing about the band.
+    fn new(blends: &Table, band: &str) -> Option<Self> {
+        let (object, truth) = (blends.i64("object_id").ok()?, blends.i64("truth_id").ok()?);
+        let (held, total) = (blends.f64(&format!("{band}_flux_held")).ok()?, blends.f64(&format!("{band}_flux_total")).ok()?);
+        let mut by_child: BTreeMap<i64, Vec<(i64, f64, f64)>> = BTreeMap::new();
+        for i in 0..blends.n_rows() {
+            by_child.entry(object[i]).or_default().push((truth[i], held[i], total[i]));
+        }
+        Some(Self(by_child))
+    }
+
+    /// Per cent of the object's light, at most 100.
+    fn misassigned(&self, child: i64, truth: i64) -> Option<f64> {
+        let lights = self.0.get(&child)?;
+        let own = lights.iter().find(|l| l.0 == truth)?;
+        let received: f64 = lights.iter().filter(|l| l.0 != truth).map(|l| l.1.max(0.0)).sum();
+        let share = ((own.2 - own.1).abs() + received) / own.2;
+        (own.2 > 0.0 && share.is_finite()).then(|| 100.0 * share.min(MAX_RELATIVE_ERROR))
+    }
+}
 
 /// The differences against S/N.
 pub fn plots(figures: &[ComparedFigure], bands: &[String]) -> Vec<Plot> {
@@ -245,4 +293,25 @@ fn middle(regime: &str) -> Option<f64> {
 /// Counts of better, worse and the same, of all rows that were compared.
 pub fn count(figures: &[ComparedFigure]) -> [usize; 3] {
     [Change::Better, Change::Worse, Change::Same].map(|change| figures.iter().filter(|f| f.change == change).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fathom::catalog::ColumnData;
+
+    /// A child that holds 80 of 100 of its object and 10 of another: 30 % is on the wrong side.
+    #[test]
+    fn light_on_the_wrong_side() {
+        let mut blends = Table::new();
+        blends.push("object_id", "", "", ColumnData::I64(vec![1, 1, 2])).unwrap();
+        blends.push("truth_id", "", "", ColumnData::I64(vec![5, 6, 6])).unwrap();
+        blends.push("r_flux_held", "nJy", "", ColumnData::F64(vec![80.0, 10.0, 40.0])).unwrap();
+        blends.push("r_flux_total", "nJy", "", ColumnData::F64(vec![100.0, 50.0, 50.0])).unwrap();
+        let lights = Lights::new(&blends, "r").unwrap();
+        assert!((lights.misassigned(1, 5).unwrap() - 30.0).abs() < 1e-12);
+        assert!((lights.misassigned(2, 6).unwrap() - 20.0).abs() < 1e-12);
+        assert!(lights.misassigned(2, 5).is_none() && lights.misassigned(3, 5).is_none());
+        assert!(Lights::new(&blends, "g").is_none());
+    }
 }

@@ -7,7 +7,7 @@ use super::false_positives::expected_per_arcmin2;
 use crate::plot::{COLOURS, Corner, Mark, MarkKind, Panel, Plot, Section};
 use crate::scene::FREE_SED;
 use crate::survey::Survey;
-use crate::theory::completeness;
+use crate::limit::completeness;
 
 /// All plots of this stage that the run has data for.
 pub(crate) fn plots(survey: &Survey, metrics: &[Metric]) -> Vec<Plot> {

@@ -1,6 +1,6 @@
 //! One figure of a report, and the file that holds them all: metrics.json.
 //!
-//! One file a family: each is filled from pieces of the sky, merges in plan order ([`crate::statistics::Tally`]), and gives records
+//! One file a family: each is filled from pieces of the sky, merges in plan order (`statistics::Tally`), and gives records
 //! and plots. A figure that could not be measured is a record without value, never 0; bins without objects have no record.
 //!
 //! # metrics.json, schema 1
@@ -54,6 +54,7 @@ pub(crate) mod residual;
 pub(crate) mod residual_plots;
 pub(crate) mod shape;
 pub(crate) mod star_galaxy;
+pub(crate) mod survey_numbers;
 
 use crate::statistics::Share;
 use serde::{Deserialize, Serialize};

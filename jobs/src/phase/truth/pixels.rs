@@ -1,6 +1,5 @@
 //! Noiseless pixels of each object alone, through the warps, weights and masks of the direct coadd.
 
-use super::light::exposure_of_light;
 use crate::run::Run;
 use anyhow::Result;
 use fathom::background::{BackgroundMesh, VisitProduct};
@@ -82,6 +81,20 @@ fn alone_of(run: &Run, arm: usize, truth: &Table) -> Result<Vec<TruthPixels>> {
         })?;
     }
     Ok(objects)
+}
+
+/// The part of an exposure under a box, holding an object's light alone: its counts, the real mask, no background.
+fn exposure_of_light(real: &Exposure, bbox: Box2, light: Option<(&Box2, &Array2<f64>)>) -> Exposure {
+    let mut image = Array2::<f32>::zeros(bbox.shape());
+    if let Some((light_box, counts)) = light {
+        let part = bbox.intersect(light_box);
+        if !part.is_empty() {
+            let mut to = image.slice_mut(bbox.slice_of(&part));
+            to.zip_mut_with(&counts.slice(light_box.slice_of(&part)), |z, v| *z = *v as f32);
+        }
+    }
+    let mask = real.mask.slice(real.bbox.slice_of(&bbox)).to_owned();
+    Exposure { meta: real.meta.clone(), bbox, image, variance: Array2::ones(bbox.shape()), mask }
 }
 
 /// The exposures' pixels under all boxes together; none where they do not meet.

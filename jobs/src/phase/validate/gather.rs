@@ -23,9 +23,21 @@ pub fn catalog(run: &Run, arm: usize) -> Result<Table> {
 pub fn limits(run: &Run, arm: usize) -> Result<Table> {
     let mut limits = Table::new();
     for task in Truth.tasks(run)?.into_iter().filter(|t| t.arm == arm) {
-        limits.append(fathom::format::table::read(&run.path(&task.path), "limits")?)?;
+        limits.append(fathom::format::truth_limits::read(&run.path(&task.path))?)?;
     }
     Ok(limits)
+}
+
+/// Flux covariances in the true blends of an arm; no columns if the arm has none.
+pub fn blend_fisher(run: &Run, arm: usize) -> Result<Table> {
+    let mut blends = Table::new();
+    for task in Truth.tasks(run)?.into_iter().filter(|t| t.arm == arm) {
+        let of_batch = fathom::format::truth_limits::read_blend_fisher(&run.path(&task.path))?;
+        if !of_batch.columns().is_empty() {
+            blends.append(of_batch)?;
+        }
+    }
+    Ok(blends)
 }
 
 /// Everything, of all arms.

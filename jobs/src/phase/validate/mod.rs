@@ -12,7 +12,7 @@ use fathom::format::product::write_text;
 use fathom_validation::{MetricsFile, PlotsFile, RunInfo, ValidateConfig, validate};
 use std::path::PathBuf;
 
-pub use gather::{catalog, limits};
+pub use gather::{blend_fisher, catalog, limits};
 pub use report::report;
 
 pub struct Validate;

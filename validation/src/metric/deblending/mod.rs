@@ -12,7 +12,7 @@ use super::{Figure, Metric};
 use crate::matching::{DetectionFate, TruthFate};
 use crate::statistics::Share;
 use crate::survey::{Piece, Survey};
-use crate::theory::completeness;
+use crate::limit::completeness;
 use std::collections::BTreeMap;
 
 /// A pair closer than this counts for the overall unrecognised fraction \[FWHM\].
