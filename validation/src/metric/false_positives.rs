@@ -9,10 +9,10 @@
 //! Algorithms section 2.0 (false positives); Garwood 1936, Biometrika 28, 437 (interval).
 
 use super::Metric;
+use crate::limit::{band_peak_density, free_sed_peak_density};
 use crate::scene::FREE_SED;
 use crate::statistics::rate;
 use crate::survey::Survey;
-use crate::limit::{band_peak_density, free_sed_peak_density};
 use crate::{ArmData, LayerPeaks};
 
 /// Significances at which peaks are counted, if the layer's threshold is not above.
