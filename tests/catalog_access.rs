@@ -111,7 +111,7 @@ fn a_cutout_is_a_part_of_the_coadd() {
     assert_eq!(image.dim(), (30, 30));
     // The tract is 144 x 144 pixels around the place, cut in 2 x 2 patches of 72; its cutout begins at pixel 72 - 15 or beside it.
     let file = hdf5::File::open(run.join("run.h5")).unwrap();
-    let patch: ndarray::Array2<f32> = file.dataset("coadds/1_1/r/image").unwrap().read().unwrap();
+    let patch: ndarray::Array2<f32> = file.dataset("coadds/001_001/r/image").unwrap().read().unwrap();
     let (x, y) = (pixel.x.round() as usize, pixel.y.round() as usize);
     let offset = [header.number("CRPIX1").unwrap(), header.number("CRPIX2").unwrap()];
     // The tract's reference pixel is its centre, 71.5 counted from 0.

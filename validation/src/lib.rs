@@ -42,7 +42,7 @@ pub use compare::{
 pub use history::{PastRun, write_history};
 pub use key_figures::key_figures;
 pub use metric::{Metric, MetricsFile, RunInfo};
-pub use picture::{BandImage, BlendChild, BlendSheet, FieldImage, FieldMark, Panel2d, PanelPixels, write_sheet};
+pub use picture::{BandImage, BlendChild, BlendSheet, FieldImage, FieldMark, Panel2d, PanelPixels, White, write_sheet};
 pub use plot::{Corner, Mark, MarkKind, Palette, Panel, Plot, PlotsFile, Section};
 pub use requirements::{Outcome, Quantity, Requirement, RequirementError, Requirements, Verdict, verdict_lines};
 pub use validate::{ArmData, LayerPeaks, ValidateConfig, ValidateInput, Validated, ValidationError, validate};
