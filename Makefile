@@ -13,12 +13,14 @@ ifdef HDF5_DIR
 export LD_LIBRARY_PATH := $(HDF5_DIR)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 endif
 
-.PHONY: help setup build demo test bench lint doc
+.PHONY: help setup build demo test test-python bench lint doc
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    simulate a small survey, process it on RANKS ranks ($(RANKS)) into OUT ($(OUT)), print the figures"
 	@echo "make test    all tests, those under mpirun included"
+	@echo "make test-python"
+	@echo "             the report in a browser, the files in astropy and pyarrow"
 	@echo "make bench   benchmarks of all crates"
 	@echo "make lint    formatting and clippy, nothing forgiven"
 	@echo "make doc     the manual of the parts: target/doc/fathom/index.html"
@@ -36,6 +38,9 @@ demo: build
 
 test: setup
 	@$(CARGO) test --release --workspace $(features)
+
+test-python: build
+	@FATHOM=$(target)/release/fathom RANKS=$(RANKS) tests/python/run.sh
 
 bench: setup
 	@$(CARGO) bench --workspace --bench '*' $(features)

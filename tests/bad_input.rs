@@ -437,3 +437,47 @@ fn catalog_with_a_bad_value() {
         assert!(!out.join("main/truth.h5").exists());
     }
 }
+
+/// Nothing is detected: the run ends well, and the metrics say that the catalog is empty; what cannot be measured is null, not 0.
+#[test]
+fn a_catalog_without_rows_is_reported_as_such() {
+    let folder = launch::temporary();
+    // Objects at the limit, and a threshold far above them.
+    let faint = ["sky.scaled.magnitude_range=[-1.0, 1.5]", "sky.scaled.n_bright_stars=0", "detect.threshold=100"];
+    launch::smoke(1, folder.path(), &faint.map(|setting| ["--set", setting]).concat());
+    assert_eq!(launch::run_table(folder.path(), "catalog").n_rows(), 0);
+    assert_notes(folder.path(), "arm main: the catalog has no rows");
+    let metrics = launch::metrics(folder.path());
+    let value = |name: &str| metrics.iter().find(|m| m["name"] == name && m["band"] == "" && m["regime"] == "").unwrap()["value"].clone();
+    assert_eq!(value("detection.completeness"), 0.0);
+    assert!(value("detection.purity").is_null() && value("astrometry.ra.bias").is_null());
+    assert!(folder.path().join("report/index.html").exists());
+}
+
+/// The truth of another field: all of it is outside, nothing matches, and the report says why.
+#[test]
+fn truth_of_another_field_is_reported_as_such() {
+    let imported = Imported::new();
+    let path = imported.folder.path().join("exposures/truth.h5");
+    let rows = fathom::format::truth::tile_rows(&path).unwrap().last().map_or(0, |(_, rows)| rows.end);
+    let truth = fathom::format::truth::read_rows(&path, 0..rows).unwrap();
+    let mut moved = fathom::catalog::Table::new();
+    for column in truth.columns() {
+        let mut data = column.data.clone();
+        if let (fathom::catalog::ColumnData::F64(values), "dec") = (&mut data, column.name.as_str()) {
+            values.iter_mut().for_each(|dec| *dec += 3.0);
+        }
+        moved.push(&column.name, &column.unit, &column.description, data).unwrap();
+    }
+    fathom::format::truth::write(&path, "", &moved).unwrap();
+    imported.run(2, &[]).ok();
+    assert_notes(&imported.out(), "arm main: truth and catalog lie on different fields: dec");
+    assert_notes(&imported.out(), "no truth object is usable");
+}
+
+/// metrics.json says so.
+fn assert_notes(run: &Path, text: &str) {
+    let metrics: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(run.join("metrics.json")).unwrap()).unwrap();
+    let notes = metrics["notes"].as_array().unwrap_or_else(|| panic!("no notes; expected {text}"));
+    assert!(notes.iter().any(|n| n.as_str().unwrap().contains(text)), "{notes:?} lack {text}");
+}

@@ -2,17 +2,20 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 10] = ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "validate"];
+const PHASES: [&str; 11] = ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "assess", "validate"];
 
 #[test]
 fn every_phase_says_what_it_reads_and_writes() {
-    for command in PHASES.iter().chain(&["run", "simulate", "inject", "import"]) {
+    for command in PHASES.iter().chain(&["run", "simulate", "inject", "import", "compare", "history", "catalog", "cutout", "report"]) {
         let help = launch::solo(&[command, "--help"]).ok();
         assert!(help.stdout.contains("Reads:") && help.stdout.contains("Writes:"), "{command}: {help}");
         assert!(help.stderr.is_empty(), "{help}");
     }
     let all = launch::solo(&["--help"]).ok();
-    for command in PHASES.iter().chain(&["init", "run", "simulate", "inject", "import", "status", "relink"]) {
+    for command in PHASES
+        .iter()
+        .chain(&["init", "run", "simulate", "inject", "import", "status", "relink", "compare", "history", "catalog", "cutout", "report"])
+    {
         assert!(all.stdout.lines().any(|l| l.split_whitespace().next() == Some(command)), "{command}: {all}");
     }
 }

@@ -26,7 +26,12 @@ fn catalog_does_not_depend_on_patches() {
         for ((found, expected), name) in tables(folder.path()).iter().zip(&expected).zip(["catalog", "truth", "matches"]) {
             assert_eq!(found, expected, "{name} with patches {patches}");
         }
-        let metrics = launch::metrics(folder.path());
-        assert_eq!(metrics, launch::metrics(reference), "metrics with patches {patches}");
+        // What is told by the distance from a seam depends on where the seams are; nothing else does.
+        let elsewhere = |folder: &std::path::Path| {
+            let mut metrics = launch::metrics(folder);
+            metrics.retain(|m| !m["regime"].as_str().unwrap().contains("patch_border"));
+            metrics
+        };
+        assert_eq!(elsewhere(folder.path()), elsewhere(reference), "metrics with patches {patches}");
     }
 }

@@ -1,12 +1,17 @@
 //! End to end: the real binary under the real launcher, one story a file.
 
 mod architecture;
+mod assess;
 mod bad_input;
+mod catalog_access;
 mod commands;
+mod comparison;
 mod failures;
 mod launch;
 mod layout;
 mod ranks;
 mod real_data;
+mod report;
+mod requirements;
 mod reuse;
 mod truth;

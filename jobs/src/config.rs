@@ -10,7 +10,7 @@ use fathom::detect::{DetectConfig, DetectLayers};
 use fathom::geometry::{SkyMapConfig, Tract};
 use fathom::measure::{MeasureConfig, MeasureSources};
 use fathom_sim::{CameraConfig, FieldConfig, InjectionConfig};
-use fathom_validation::ValidateConfig;
+use fathom_validation::{Requirements, ValidateConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -144,6 +144,7 @@ impl Config {
             &mut self.sky.injected.near_file,
             &mut self.camera.cadence.pointings,
             &mut self.camera.psf.seeing_table,
+            &mut self.validate.requirements,
         ] {
             let is_name = LAYOUTS.iter().any(|(name, _)| name == path);
             if !path.is_empty() && !is_name && Path::new(path.as_str()).is_relative() {
@@ -189,7 +190,21 @@ impl Config {
         }
         self.truth.check()?;
         self.validate.check()?;
+        self.requirements()?;
         Ok(())
+    }
+
+    /// The text of the requirements, for keys.
+    pub fn requirements_text(&self) -> Result<String> {
+        match self.validate.requirements.as_str() {
+            "" => Ok(include_str!("../requirements.toml").to_owned()),
+            file => std::fs::read_to_string(file).map_err(|e| anyhow!("validate.requirements {file}: {e}")),
+        }
+    }
+
+    /// What the catalog is held against.
+    pub fn requirements(&self) -> Result<Requirements> {
+        Requirements::parse(&self.requirements_text()?).map_err(|e| anyhow!("validate.requirements {}: {e}", self.validate.requirements))
     }
 
     /// As TOML.

@@ -11,12 +11,11 @@ mod run_folder;
 mod schedule;
 mod world;
 
-use crate::command::run::{GROUPS, Group};
+use crate::command::run::{GROUPS, Group, RequirementsFailed};
 use crate::config::{Config, ConfigError};
 use crate::phase::{PHASES, Phase};
 use crate::run::{Options, Run};
 use crate::world::World;
-use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,33 +33,13 @@ fn main() -> ExitCode {
     if group.is_some() || phase.is_some() {
         return compute(name, group, phase, arguments);
     }
-    match look(name, arguments) {
+    match command::look(name, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("fathom: {e:#}");
             ExitCode::from(status_of(&e))
         }
     }
-}
-
-/// Commands that start no ranks.
-fn look(name: &str, arguments: &ArgMatches) -> Result<()> {
-    let path = |key: &str| arguments.get_one::<PathBuf>(key);
-    match name {
-        "init" => print!("{}", config::DEFAULT_TOML),
-        "import" => {
-            let (layout, out) = (path("layout").expect("required"), path("out").expect("required"));
-            command::import::import(layout, path("data").map(PathBuf::as_path), out, arguments.get_flag("overwrite"))?;
-        }
-        "status" => command::status::status(path("folder").expect("required"))?,
-        "relink" => {
-            let folder = path("folder").expect("required");
-            command::relink::relink(&command::status::open(folder)?)?;
-            println!("{}", folder.join("run.h5").display());
-        }
-        _ => unreachable!("clap knows the commands"),
-    }
-    Ok(())
 }
 
 /// Several phases, or one, on all ranks.
@@ -93,7 +72,8 @@ fn compute(name: &str, group: Option<&Group>, phase: Option<&'static dyn Phase>,
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let one: Vec<&dyn Phase> = phase.into_iter().collect();
         let phases = group.map_or(Ok(&one[..]), |g| g.phases(&run.config))?;
-        command::run::run_phases(&world, &run, phases, &format!("fathom {command}"))
+        command::run::run_phases(&world, &run, phases, &format!("fathom {command}"))?;
+        if matches!(arguments.try_get_one::<bool>("enforce"), Ok(Some(true))) { command::run::enforce(&world, &run) } else { Ok(()) }
     })();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,9 +88,16 @@ fn compute(name: &str, group: Option<&Group>, phase: Option<&'static dyn Phase>,
     }
 }
 
-/// 2 for a wrong configuration or usage, else 1.
+/// 2 for a wrong configuration or usage, 3 for a requirement that failed, else 1.
 fn status_of(e: &anyhow::Error) -> u8 {
-    if e.chain().any(|c| c.is::<ConfigError>()) { 2 } else { 1 }
+    let is_config = |c: &(dyn std::error::Error + 'static)| c.is::<ConfigError>();
+    if e.chain().any(is_config) {
+        2
+    } else if e.is::<RequirementsFailed>() {
+        3
+    } else {
+        1
+    }
 }
 
 /// Cores of this rank: what its affinity allows, shared out among the ranks of the machine.
@@ -155,40 +142,25 @@ fn command_line() -> Command {
             .arg(flag("mixed-cpus", "Accept ranks on CPUs with different features (results may then differ in the last bits)"))
             .arg(verbose())
     };
+    let enforcing = |command: Command, is_judging: bool| {
+        let enforce = flag("enforce", "Exit with status 3, after everything is written, if a requirement fails ([validate] requirements)");
+        if is_judging { command.arg(enforce) } else { command }
+    };
     let mut root = Command::new("fathom")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Sounds how deep a survey really sees: simulate or inject, run the deep-processing chain, compare with the truth")
-        .after_help("Under a launcher (mpirun -n 8 fathom run ...) the same command runs on all ranks.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration, 101 a panic.")
+        .after_help("Under a launcher (mpirun -n 8 fathom run ...) the same command runs on all ranks.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 a requirement failed (--enforce), 101 a panic.")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Command::new("init").about("Print a commented configuration with every default"));
     for group in &GROUPS {
         let first = group.about.lines().next().unwrap_or_default();
-        root = root.subcommand(computing(Command::new(group.name).about(first).long_about(group.about)));
+        root = root.subcommand(enforcing(computing(Command::new(group.name).about(first).long_about(group.about)), group.name == "run"));
     }
     for phase in PHASES {
         let about = phase.about();
         let first = about.lines().next().unwrap_or_default();
-        root = root.subcommand(computing(Command::new(phase.name()).about(first).long_about(about)));
+        root = root.subcommand(enforcing(computing(Command::new(phase.name()).about(first).long_about(about)), phase.name() == "validate"));
     }
-    root.subcommand(
-        Command::new("import")
-            .about("Turn any survey's files, described by a layout, into fathom's exposures")
-            .long_about("Turn any survey's files, described by a layout, into fathom's exposures.\n\nReads: LAYOUT and the files it names (FITS); ${FATHOM_DATA} in it is replaced by --data or the environment variable.\nWrites: DIR/<id>.h5, and DIR/truth.h5 if the layout has a truth.")
-            .arg(path("layout", "Layout, TOML").required(true).value_name("LAYOUT"))
-            .arg(path("out", "Folder for the exposures").long("out").required(true).value_name("DIR"))
-            .arg(path("data", "Folder that the layout's ${FATHOM_DATA} stands for").long("data").value_name("DIR"))
-            .arg(flag("overwrite", "Write into a folder that is not empty"))
-            .arg(verbose()),
-    )
-    .subcommand(
-        Command::new("status")
-            .about("Tasks done, failed and left, per phase")
-            .arg(path("folder", "Run folder").required(true).value_name("RUN")),
-    )
-    .subcommand(
-        Command::new("relink")
-            .about("Make run.h5 again, which ties a run folder together")
-            .arg(path("folder", "Run folder").required(true).value_name("RUN")),
-    )
+    root.subcommands(command::looking())
 }

@@ -42,7 +42,7 @@ for k in sorted(stars, key=lambda k: -truth["r_snr_true"][k]):
     cells = []
     for b, n_exposures in zip(bands, n):
         pull = "-"
-        if row is not None and what in ("matched", "ambiguous"):
+        if row is not None and what == "matched":
             difference = catalog[b + "_psf_flux"][row] - truth[b + "_flux"][k]
             pull = f"{difference / catalog[b + '_psf_flux_err'][row]:.2f}" + ("*" if catalog[b + "_psf_flux_flag"][row] else "")
         cells.append(f"{n_exposures:7d} {truth[b + '_snr_true'][k]:7.1f} {pull:>7}")

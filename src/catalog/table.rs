@@ -225,6 +225,14 @@ impl Table {
         Ok(())
     }
 
+    /// The columns with these names, in that order.
+    ///
+    /// # Errors
+    /// [`TableError::NoColumn`] if there is none of a name.
+    pub fn select(&self, names: &[String]) -> Result<Self, TableError> {
+        Ok(Self { columns: names.iter().map(|name| self.column(name).cloned()).collect::<Result<_, _>>()? })
+    }
+
     /// The rows with these indices, in that order.
     #[must_use]
     pub fn take(&self, rows: &[usize]) -> Self {

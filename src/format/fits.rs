@@ -26,7 +26,7 @@ const BUFFER: usize = 256;
 /// cfitsio keeps its message stack and file table in globals, and need not be built re-entrant: one call at a time.
 static CFITSIO: Mutex<()> = Mutex::new(());
 
-fn lock() -> MutexGuard<'static, ()> {
+pub(super) fn lock() -> MutexGuard<'static, ()> {
     // A panic while the lock was held leaves cfitsio as usable as before.
     CFITSIO.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -153,7 +153,7 @@ impl Drop for Fits {
 }
 
 /// cfitsio's words for a status, and empties its message stack. The lock must be held.
-fn words(status: c_int) -> String {
+pub(super) fn words(status: c_int) -> String {
     let mut text = [0 as c_char; BUFFER];
     // SAFETY: cfitsio writes at most 31 characters here and 81 below, each with its zero.
     let short = unsafe {

@@ -5,9 +5,12 @@ pub mod blends;
 mod calibration;
 pub mod coadd;
 mod error;
+pub mod export;
 pub mod exposure;
 #[cfg(feature = "fits")]
 pub mod fits;
+#[cfg(feature = "fits")]
+pub mod fits_write;
 mod flat;
 pub mod galaxy_stamps;
 mod hdf5_io;
@@ -18,6 +21,7 @@ pub mod product;
 pub mod run;
 pub mod table;
 pub mod truth;
+pub mod truth_limits;
 pub mod truth_pixels;
 pub mod visit;
 

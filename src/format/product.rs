@@ -31,15 +31,17 @@ pub struct Header {
 }
 
 /// A file in the making: removed when dropped, unless it was published.
-struct Aside<'a> {
-    path: &'a Path,
+pub(super) struct Aside<'a> {
+    /// Name that it will have.
+    pub path: &'a Path,
     folder: PathBuf,
-    temporary: PathBuf,
+    /// Name that it has until then.
+    pub temporary: PathBuf,
 }
 
 impl<'a> Aside<'a> {
     /// Picks a temporary name in the folder of `path`, which is made if it is missing.
-    fn new(path: &'a Path) -> Result<Self, FormatError> {
+    pub fn new(path: &'a Path) -> Result<Self, FormatError> {
         // Two threads of one process may write the same path, so the process id alone is not enough.
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let folder = match path.parent() {
@@ -61,7 +63,7 @@ impl<'a> Aside<'a> {
     }
 
     /// Syncs the file, gives it its name, and syncs the folder, without which the name may be lost in a crash.
-    fn publish(self) -> Result<(), FormatError> {
+    pub fn publish(self) -> Result<(), FormatError> {
         fs::File::open(&self.temporary).and_then(|f| f.sync_all()).map_err(|e| self.io(e))?;
         fs::rename(&self.temporary, self.path).map_err(|e| self.io(e))?;
         match fs::File::open(&self.folder).and_then(|f| f.sync_all()) {

@@ -1,7 +1,7 @@
 //! The few figures that a reader looks at first.
 
 use crate::Metric;
-use crate::metric::completeness::ONE_MAG_BRIGHTER;
+use crate::metric::depth::ONE_MAG_BRIGHTER;
 use crate::metric::purity::ABOVE_HALF;
 
 /// A key figure: what it is, and its record.

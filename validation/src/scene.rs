@@ -1,18 +1,22 @@
 //! One arm as plain records: truth and detections on a tangent plane, and who lies near whom.
 
-use crate::theory::{TheoryLayer, any_layer_completeness, snr50};
+use crate::limit::{TheoryLayer, any_layer_completeness, snr50};
+pub use crate::neighbours::Neighbours;
+pub use crate::tangent_plane::TangentPlane;
 use crate::{ArmData, ValidateConfig, ValidateInput, ValidationError};
 use fathom::catalog::{Table, TableError};
 use rayon::prelude::*;
-use rstar::RTree;
-use rstar::primitives::GeomWithData;
 
 /// Draws of the Monte Carlo completeness per object: 3 % each, and objects are averaged.
 const N_DRAWS: usize = 256;
+/// So far above the threshold of a layer all are found: noise of 7 sigma would have to bring it down.
+const CERTAIN_SIGMA: f64 = 7.0;
 /// A truth without another within this many FWHM is isolated.
 const ISOLATION_FWHM: f64 = 3.0;
 /// S/N of a neighbour that spoils isolation.
 const ISOLATION_SNR: f64 = 2.0;
+/// Within this many FWHM neighbours make the local density, and a brighter one is looked for.
+const SURROUNDINGS_FWHM: f64 = 10.0;
 /// Name of the layer that combines all bands.
 pub const FREE_SED: &str = "free_sed";
 
@@ -22,80 +26,17 @@ pub fn magnitude(flux_njy: f64) -> f64 {
     31.4 - 2.5 * flux_njy.log10()
 }
 
-/// Points on a plane \[arcsec\], found by distance.
-#[derive(Debug)]
-pub struct Neighbours(RTree<GeomWithData<[f64; 2], usize>>);
-
-impl Neighbours {
-    /// Indexes the points by their order.
-    #[must_use]
-    pub fn new(points: impl Iterator<Item = [f64; 2]>) -> Self {
-        // A point without a position (NaN) has no neighbours.
-        let points = points.enumerate().filter(|(_, p)| p[0].is_finite() && p[1].is_finite());
-        Self(RTree::bulk_load(points.map(|(i, p)| GeomWithData::new(p, i)).collect()))
-    }
-
-    /// Indices and distances of all points within `radius`, nearest first, ties by index.
-    #[must_use]
-    pub fn within(&self, point: [f64; 2], radius: f64) -> Vec<(usize, f64)> {
-        if !(point[0].is_finite() && point[1].is_finite()) {
-            return Vec::new();
-        }
-        let distance = |p: &[f64; 2]| (p[0] - point[0]).hypot(p[1] - point[1]);
-        let mut found: Vec<(usize, f64)> =
-            self.0.locate_within_distance(point, radius * radius).map(|p| (p.data, distance(p.geom()))).collect();
-        found.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        found
-    }
-}
-
-/// Tangent plane at a point of the sky.
-#[derive(Debug, Clone, Copy)]
-pub struct TangentPlane {
-    ra0: f64,
-    dec0: f64,
-}
-
-impl TangentPlane {
-    /// At the mean direction of the points (ra, dec \[deg\]).
-    #[must_use]
-    pub fn at_mean(points: impl Iterator<Item = (f64, f64)>) -> Self {
-        let mut sum = [0.0; 3];
-        for (ra, dec) in points.filter(|p| p.0.is_finite() && p.1.is_finite()) {
-            let (ra, dec) = (ra.to_radians(), dec.to_radians());
-            sum[0] += dec.cos() * ra.cos();
-            sum[1] += dec.cos() * ra.sin();
-            sum[2] += dec.sin();
-        }
-        Self { ra0: sum[1].atan2(sum[0]), dec0: sum[2].atan2(sum[0].hypot(sum[1])) }
-    }
-
-    /// Gnomonic coordinates \[arcsec\]: east, north.
-    #[must_use]
-    pub fn project(&self, ra_deg: f64, dec_deg: f64) -> [f64; 2] {
-        let (ra, dec) = (ra_deg.to_radians() - self.ra0, dec_deg.to_radians());
-        let cos_distance = self.dec0.sin() * dec.sin() + self.dec0.cos() * dec.cos() * ra.cos();
-        let x = dec.cos() * ra.sin() / cos_distance;
-        let y = (self.dec0.cos() * dec.sin() - self.dec0.sin() * dec.cos() * ra.cos()) / cos_distance;
-        [x.to_degrees() * 3600.0, y.to_degrees() * 3600.0]
-    }
-}
-
 /// One true object.
 #[derive(Debug, Clone)]
-pub struct Truth {
+pub struct Truth<'a> {
     /// Id.
     pub id: i64,
     /// `star`, `galaxy`, ...
-    pub class: String,
+    pub class: &'a str,
     /// Point on the tangent plane \[arcsec\].
     pub point: [f64; 2],
-    /// Total flux per band \[nJy\].
-    pub flux: Vec<f64>,
-    /// True S/N per band; NaN without data.
-    pub snr: Vec<f64>,
-    /// Cramér-Rao bound of the flux per band \[nJy\].
-    pub flux_err_limit: Vec<f64>,
+    /// Half-light radius \[arcsec\]; 0 for a point source.
+    pub half_light_radius: f64,
     /// √Σ max(S/N, 0)² over the bands with data.
     pub snr_all: f64,
     /// Covered, unmasked and clear of control-run parents.
@@ -110,22 +51,29 @@ pub struct Truth {
     pub is_detectable: bool,
     /// Nearest other detectable truth: index, distance \[arcsec\]; within 3 FWHM.
     pub neighbour: Option<(usize, f64)>,
-    /// Probability of detection in any layer, if isolated.
+    /// Distance of the nearest truth of higher S/N \[arcsec\]; infinite beyond 10 FWHM.
+    pub brighter_arcsec: f64,
+    /// Other truth above S/N 2 within 10 FWHM \[1/arcmin²\].
+    pub density: f64,
+    /// Probability of detection in any layer, if isolated; NaN if it does not count.
     pub expected: f64,
 }
 
-impl Truth {
-    /// Magnitude in a band; of the mean flux of all bands for none. NaN for no flux.
-    #[must_use]
-    pub fn magnitude(&self, band: Option<usize>) -> f64 {
-        magnitude(of_band(&self.flux, band))
-    }
-
-    /// True S/N in a band, or of all.
-    #[must_use]
-    pub fn snr_of(&self, band: Option<usize>) -> f64 {
-        band.map_or(self.snr_all, |b| self.snr[b])
-    }
+/// What the truth table says of one band, by row.
+#[derive(Debug, Clone, Copy)]
+pub struct TruthBand<'a> {
+    /// Total flux \[nJy\].
+    pub flux: &'a [f64],
+    /// True S/N of the peak in the likelihood map; NaN without data.
+    pub snr: &'a [f64],
+    /// Cramér-Rao bound of a point source's flux \[nJy\].
+    pub flux_err_limit: &'a [f64],
+    /// Bound of the flux alone, the object's own shape known \[nJy\].
+    pub flux_err_alone: Option<&'a [f64]>,
+    /// Bound of the flux with the fluxes of its blend unknown \[nJy\].
+    pub flux_err_blend: Option<&'a [f64]>,
+    /// S/N of the object's own matched filter.
+    pub snr_optimal: Option<&'a [f64]>,
 }
 
 /// One primary row of the catalog.
@@ -143,37 +91,48 @@ pub struct Detection {
     pub point: [f64; 2],
     /// Errors of it \[arcsec\].
     pub point_err: [f64; 2],
-    /// PSF flux per band \[nJy\]; NaN where flagged.
-    pub flux: Vec<f64>,
-    /// Its error.
-    pub flux_err: Vec<f64>,
     /// Significance of the detection; NaN if the catalog does not say.
     pub snr: f64,
 }
 
-impl Detection {
-    /// Measured magnitude in a band; of the mean flux of all bands for none.
-    #[must_use]
-    pub fn magnitude(&self, band: Option<usize>) -> f64 {
-        magnitude(of_band(&self.flux, band))
-    }
+/// PSF fluxes of one band, by row of the catalog.
+#[derive(Debug, Clone, Copy)]
+pub struct MeasuredBand<'a> {
+    flux: &'a [f64],
+    err: &'a [f64],
+    flag: &'a [bool],
+    blendedness: Option<&'a [f64]>,
 }
 
-fn of_band(flux: &[f64], band: Option<usize>) -> f64 {
-    band.map_or_else(|| flux.iter().sum::<f64>() / flux.len() as f64, |b| flux[b])
+impl MeasuredBand<'_> {
+    /// Flux and error \[nJy\]; NaN where flagged.
+    #[must_use]
+    pub fn at(&self, row: usize) -> (f64, f64) {
+        if self.flag[row] { (f64::NAN, f64::NAN) } else { (self.flux[row], self.err[row]) }
+    }
+
+    /// Share of others' light under the object; NaN if the catalog does not say.
+    #[must_use]
+    pub fn blendedness(&self, row: usize) -> f64 {
+        self.blendedness.map_or(f64::NAN, |b| b[row])
+    }
 }
 
 /// Truth and detections of one arm.
 #[derive(Debug)]
-pub struct Scene {
+pub struct Scene<'a> {
     /// Name of the arm.
-    pub name: String,
+    pub name: &'a str,
     /// There is a truth catalog, be it without rows (pure noise).
     pub has_truth: bool,
     /// Its rows.
-    pub truth: Vec<Truth>,
+    pub truth: Vec<Truth<'a>>,
+    /// Its bands.
+    pub truth_bands: Vec<TruthBand<'a>>,
     /// Primary rows of the catalog.
     pub detections: Vec<Detection>,
+    /// PSF fluxes of the catalog; none for a catalog without columns.
+    pub measured: Vec<MeasuredBand<'a>>,
     /// Truth by position.
     pub truth_near: Neighbours,
     /// Detections by position.
@@ -182,44 +141,113 @@ pub struct Scene {
     pub plane: TangentPlane,
 }
 
-impl Scene {
+impl<'a> Scene<'a> {
     /// Reads the tables of one arm.
     ///
     /// # Errors
     /// [`ValidationError::Table`] if a table lacks a column.
-    pub fn new(config: &ValidateConfig, input: &ValidateInput, arm: &ArmData, i_arm: usize) -> Result<Self, ValidationError> {
+    pub fn new(config: &ValidateConfig, input: &'a ValidateInput, arm: &'a ArmData, i_arm: usize) -> Result<Self, ValidationError> {
         let wrong =
             |table: &'static str| move |source: TableError| ValidationError::Table { what: format!("{table} of {}", arm.name), source };
-        let fwhm = mean_fwhm(input);
         let plane = plane_of(arm).map_err(wrong("catalog"))?;
-        let detections = read_detections(input, &arm.catalog, &plane).map_err(wrong("catalog"))?;
+        let measured = read_measured(input, &arm.catalog).map_err(wrong("catalog"))?;
+        let detections = read_detections(&arm.catalog, &plane).map_err(wrong("catalog"))?;
         let has_truth = !arm.truth.columns().is_empty();
-        let mut truth = if has_truth { read_truth(config, input, &arm.truth, &plane).map_err(wrong("truth"))? } else { Vec::new() };
+        let truth_bands = if has_truth { read_bands(input, &arm.truth).map_err(wrong("truth"))? } else { Vec::new() };
+        let truth = if has_truth { read_truth(config, &arm.truth, &truth_bands, &plane).map_err(wrong("truth"))? } else { Vec::new() };
+        let detections_near = Neighbours::new(detections.iter().map(|d| d.point));
         let truth_near = Neighbours::new(truth.iter().map(|t| t.point));
-
+        let mut scene = Self { name: &arm.name, has_truth, truth, truth_bands, detections, measured, truth_near, detections_near, plane };
         let layers = theory_layers(input, arm);
-        for t in &mut truth {
-            t.is_detectable = t.is_usable && layers.iter().any(|(layer, limit)| layer_snr(&t.snr, layer) >= *limit);
-        }
-        let near: Vec<_> = truth
-            .iter()
+        scene.find_detectable(&layers);
+        scene.look_around(mean_fwhm(input));
+        scene.expect(&layers, input.seed, i_arm as u64);
+        Ok(scene)
+    }
+
+    /// True S/N per band of a truth object.
+    #[must_use]
+    pub fn snr(&self, i: usize) -> Vec<f64> {
+        self.truth_bands.iter().map(|b| b.snr[i]).collect()
+    }
+
+    /// True S/N in a band, or of all.
+    #[must_use]
+    pub fn snr_of(&self, i: usize, band: Option<usize>) -> f64 {
+        band.map_or(self.truth[i].snr_all, |b| self.truth_bands[b].snr[i])
+    }
+
+    /// Magnitude of a truth object in a band; of the mean flux of all bands for none. NaN for no flux.
+    #[must_use]
+    pub fn true_magnitude(&self, i: usize, band: Option<usize>) -> f64 {
+        let n = self.truth_bands.len() as f64;
+        magnitude(band.map_or_else(|| self.truth_bands.iter().map(|b| b.flux[i]).sum::<f64>() / n, |b| self.truth_bands[b].flux[i]))
+    }
+
+    /// Measured magnitude of a detection in a band; of the mean flux of all bands for none.
+    #[must_use]
+    pub fn measured_magnitude(&self, d: &Detection, band: Option<usize>) -> f64 {
+        let n = self.measured.len() as f64;
+        magnitude(band.map_or_else(|| self.measured.iter().map(|b| b.at(d.row).0).sum::<f64>() / n, |b| self.measured[b].at(d.row).0))
+    }
+
+    fn find_detectable(&mut self, layers: &[(TheoryLayer, f64)]) {
+        let bands = &self.truth_bands;
+        self.truth.par_iter_mut().enumerate().for_each(|(i, t)| {
+            let snr: Vec<f64> = bands.iter().map(|b| b.snr[i]).collect();
+            t.is_detectable = t.is_usable && layers.iter().any(|(layer, limit)| layer_snr(&snr, layer) >= *limit);
+        });
+    }
+
+    fn look_around(&mut self, fwhm: f64) {
+        let is_seen = |t: &Truth| t.snr_all.is_nan() || t.snr_all > ISOLATION_SNR;
+        // Faint truth is everywhere; what no one sees is not in the way of searches.
+        let seen: Vec<usize> = (0..self.truth.len()).filter(|&i| is_seen(&self.truth[i])).collect();
+        let near = Neighbours::new(seen.iter().map(|&i| self.truth[i].point));
+        let radius = SURROUNDINGS_FWHM * fwhm;
+        let area_arcmin2 = std::f64::consts::PI * (radius / 60.0).powi(2);
+        let truth = &self.truth;
+        let found: Vec<_> = truth
+            .par_iter()
             .enumerate()
             .map(|(i, t)| {
-                let others = || truth_near.within(t.point, ISOLATION_FWHM * fwhm).into_iter().filter(move |n| n.0 != i);
-                let is_isolated = others().all(|(j, _)| truth[j].snr_all.is_nan() || truth[j].snr_all <= ISOLATION_SNR);
-                (is_isolated, others().find(|&(j, _)| truth[j].is_detectable))
+                let (mut is_isolated, mut brighter, mut n) = (true, f64::INFINITY, 0u32);
+                let mut neighbour: Option<(usize, f64)> = None;
+                near.each_within(t.point, radius, |k, distance| {
+                    let j = seen[k];
+                    if j == i {
+                        return;
+                    }
+                    n += 1;
+                    is_isolated &= distance > ISOLATION_FWHM * fwhm;
+                    // Of two alike the first in the catalog is the brighter: one of a pair always is.
+                    if truth[j].snr_all > t.snr_all || (truth[j].snr_all >= t.snr_all && j < i) {
+                        brighter = brighter.min(distance);
+                    }
+                    let is_nearer = neighbour.is_none_or(|b| distance < b.1 || (distance <= b.1 && j < b.0));
+                    if truth[j].is_detectable && distance <= ISOLATION_FWHM * fwhm && is_nearer {
+                        neighbour = Some((j, distance));
+                    }
+                });
+                (is_isolated, neighbour, brighter, f64::from(n) / area_arcmin2)
             })
             .collect();
-        for (t, (is_isolated, neighbour)) in truth.iter_mut().zip(near) {
+        for (t, (is_isolated, neighbour, brighter, density)) in self.truth.iter_mut().zip(found) {
             t.is_isolated = is_isolated;
             t.neighbour = neighbour;
+            t.brighter_arcsec = brighter;
+            t.density = density;
         }
-        let theory: Vec<TheoryLayer> = layers.into_iter().map(|l| l.0).collect();
-        truth.par_iter_mut().filter(|t| t.counts).for_each(|t| {
-            t.expected = any_layer_completeness(&t.snr, &theory, (input.seed, i_arm as u64, t.id as u64), N_DRAWS);
+    }
+
+    fn expect(&mut self, layers: &[(TheoryLayer, f64)], seed: u64, i_arm: u64) {
+        let theory: Vec<TheoryLayer> = layers.iter().map(|l| l.0.clone()).collect();
+        let bands = &self.truth_bands;
+        self.truth.par_iter_mut().enumerate().filter(|(_, t)| t.counts).for_each(|(i, t)| {
+            let snr: Vec<f64> = bands.iter().map(|b| b.snr[i]).collect();
+            let is_certain = layers.iter().any(|(layer, limit)| layer_snr(&snr, layer) >= limit + CERTAIN_SIGMA);
+            t.expected = if is_certain { 1.0 } else { any_layer_completeness(&snr, &theory, (seed, i_arm, t.id as u64), N_DRAWS) };
         });
-        let detections_near = Neighbours::new(detections.iter().map(|d| d.point));
-        Ok(Self { name: arm.name.clone(), has_truth, truth, detections, truth_near, detections_near, plane })
     }
 }
 
@@ -251,16 +279,14 @@ pub fn theory_layers(input: &ValidateInput, arm: &ArmData) -> Vec<(TheoryLayer, 
 pub fn layer_snr(snr: &[f64], layer: &TheoryLayer) -> f64 {
     match *layer {
         TheoryLayer::Band(band, _) => snr[band],
-        TheoryLayer::FreeSed(_) => root_sum_square(snr),
+        TheoryLayer::FreeSed(_) => root_sum_square(snr.iter().copied()),
     }
 }
 
-fn root_sum_square(snr: &[f64]) -> f64 {
-    if snr.iter().all(|s| s.is_nan()) {
-        return f64::NAN;
-    }
-    // max() ignores NaN: a band without data adds nothing.
-    snr.iter().map(|s| s.max(0.0).powi(2)).sum::<f64>().sqrt()
+fn root_sum_square(snr: impl Iterator<Item = f64>) -> f64 {
+    // max() ignores NaN: a band without data adds nothing; without any band nothing is known.
+    let (sum, n) = snr.fold((0.0, 0), |(sum, n), s| (sum + s.max(0.0).powi(2), n + usize::from(!s.is_nan())));
+    if n == 0 { f64::NAN } else { f64::sqrt(sum) }
 }
 
 fn plane_of(arm: &ArmData) -> Result<TangentPlane, TableError> {
@@ -273,51 +299,81 @@ fn plane_of(arm: &ArmData) -> Result<TangentPlane, TableError> {
     Ok(TangentPlane::at_mean(points.into_iter()))
 }
 
-fn read_truth(config: &ValidateConfig, input: &ValidateInput, table: &Table, plane: &TangentPlane) -> Result<Vec<Truth>, TableError> {
-    let per_band = |suffix: &str| input.bands.iter().map(|b| table.f64(&format!("{b}_{suffix}"))).collect::<Result<Vec<_>, _>>();
-    let (flux, snr, limit) = (per_band("flux")?, per_band("snr_true")?, per_band("flux_err_limit")?);
+/// A column that may be missing.
+pub(crate) fn optional<'a>(table: &'a Table, name: &str) -> Result<Option<&'a [f64]>, TableError> {
+    if table.has(name) { table.f64(name).map(Some) } else { Ok(None) }
+}
+
+fn read_bands<'a>(input: &ValidateInput, table: &'a Table) -> Result<Vec<TruthBand<'a>>, TableError> {
+    let band = |b: &String| {
+        Ok(TruthBand {
+            flux: table.f64(&format!("{b}_flux"))?,
+            snr: table.f64(&format!("{b}_snr_true"))?,
+            flux_err_limit: table.f64(&format!("{b}_flux_err_limit"))?,
+            flux_err_alone: optional(table, &format!("{b}_flux_err_alone"))?,
+            flux_err_blend: optional(table, &format!("{b}_flux_err_blend"))?,
+            snr_optimal: optional(table, &format!("{b}_snr_optimal"))?,
+        })
+    };
+    input.bands.iter().map(band).collect()
+}
+
+fn read_truth<'a>(
+    config: &ValidateConfig,
+    table: &'a Table,
+    bands: &[TruthBand],
+    plane: &TangentPlane,
+) -> Result<Vec<Truth<'a>>, TableError> {
     let (id, ra, dec) = (table.i64("id")?, table.f64("ra")?, table.f64("dec")?);
     let (class, radius, is_usable) = (table.text("class")?, table.f64("half_light_radius")?, table.bool("is_usable")?);
     let row = |i: usize| {
-        let snr: Vec<f64> = snr.iter().map(|c| c[i]).collect();
-        let snr_all = root_sum_square(&snr);
+        let snr_all = root_sum_square(bands.iter().map(|b| b.snr[i]));
+        let point = plane.project(ra[i], dec[i]);
+        // What has no place cannot be found.
+        let is_usable = is_usable[i] && point[0].is_finite() && point[1].is_finite();
         Truth {
             id: id[i],
-            class: class[i].clone(),
-            point: plane.project(ra[i], dec[i]),
-            flux: flux.iter().map(|c| c[i]).collect(),
-            snr,
-            flux_err_limit: limit.iter().map(|c| c[i]).collect(),
+            class: &class[i],
+            point,
+            half_light_radius: radius[i].max(0.0),
             snr_all,
-            is_usable: is_usable[i],
-            counts: is_usable[i] && snr_all >= config.ignore_below_snr,
+            is_usable,
+            counts: is_usable && snr_all >= config.ignore_below_snr,
             is_point: radius[i] <= 0.0,
             is_isolated: false,
             is_detectable: false,
             neighbour: None,
+            brighter_arcsec: f64::INFINITY,
+            density: 0.0,
             expected: f64::NAN,
         }
     };
     Ok((0..table.n_rows()).map(row).collect())
 }
 
-fn read_detections(input: &ValidateInput, table: &Table, plane: &TangentPlane) -> Result<Vec<Detection>, TableError> {
+fn read_measured<'a>(input: &ValidateInput, table: &'a Table) -> Result<Vec<MeasuredBand<'a>>, TableError> {
     if table.columns().is_empty() {
         return Ok(Vec::new());
     }
-    let mut fluxes = Vec::new();
-    for band in &input.bands {
-        let [flux, err] = ["", "_err"].map(|end| table.f64(&format!("{band}_psf_flux{end}")));
-        fluxes.push((flux?, err?, table.bool(&format!("{band}_psf_flux_flag"))?));
+    let band = |b: &String| {
+        let [flux, err] = ["", "_err"].map(|end| table.f64(&format!("{b}_psf_flux{end}")));
+        let flag = table.bool(&format!("{b}_psf_flux_flag"))?;
+        Ok(MeasuredBand { flux: flux?, err: err?, flag, blendedness: optional(table, &format!("{b}_blendedness"))? })
+    };
+    input.bands.iter().map(band).collect()
+}
+
+fn read_detections(table: &Table, plane: &TangentPlane) -> Result<Vec<Detection>, TableError> {
+    if table.columns().is_empty() {
+        return Ok(Vec::new());
     }
     let (id, parent_id, is_primary) = (table.i64("id")?, table.i64("parent_id")?, table.bool("is_primary")?);
     let (ra, dec, ra_err, dec_err) = (table.f64("ra")?, table.f64("dec")?, table.f64("ra_err")?, table.f64("dec_err")?);
-    let snr = if table.has("detect_snr") { Some(table.f64("detect_snr")?) } else { None };
+    let snr = optional(table, "detect_snr")?;
     let rows: Vec<usize> = (0..table.n_rows()).filter(|&i| is_primary[i]).collect();
     let mut parents: Vec<i64> = rows.iter().map(|&i| parent_id[i]).collect();
     parents.sort_unstable();
     let n_siblings = |parent: i64| parents.partition_point(|&p| p <= parent) - parents.partition_point(|&p| p < parent);
-    let clean = |values: &(&[f64], &[f64], &[bool]), i: usize, value: f64| if values.2[i] { f64::NAN } else { value };
     Ok(rows
         .iter()
         .map(|&i| Detection {
@@ -327,8 +383,6 @@ fn read_detections(input: &ValidateInput, table: &Table, plane: &TangentPlane) -
             is_single: n_siblings(parent_id[i]) == 1,
             point: plane.project(ra[i], dec[i]),
             point_err: [ra_err[i], dec_err[i]],
-            flux: fluxes.iter().map(|f| clean(f, i, f.0[i])).collect(),
-            flux_err: fluxes.iter().map(|f| clean(f, i, f.1[i])).collect(),
             snr: snr.map_or(f64::NAN, |s| s[i]),
         })
         .collect())

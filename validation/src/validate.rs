@@ -1,32 +1,37 @@
 //! From catalog and truth to metrics.
 
 use crate::Metric;
-use crate::matching::{DetectionFate, TruthFate};
-use crate::metric::{astrometry, completeness, deblending, false_positives, photometry, purity};
-use crate::plot::{Plot, figures};
-use crate::scene::{Detection, Truth};
+use crate::assess::Assessed;
+use crate::match_table::match_table;
+use crate::metric::{
+    association, astrometry, background, coadd, colour, completeness, confusion, deblending, depth, detection_plots, false_positives,
+    layers, photometry, purity, repeatability, residual_plots, shape, star_galaxy, survey_numbers,
+};
+use crate::plot::Plot;
 use crate::survey::Survey;
-use fathom::catalog::{ColumnData, Table, TableError};
+use fathom::catalog::Table;
 use serde::{Deserialize, Serialize};
 
 /// Settings: section `[validate]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidateConfig {
-    /// Largest distance of a match \[FWHM\].
+    /// Largest distance of a match \[FWHM\]; it is as much smaller as the S/N allows, see `matching`.
     pub match_radius_fwhm: f64,
     /// Width of a magnitude bin.
     pub magnitude_bin: f64,
     /// Truth fainter than this true S/N (all bands together) does not count as missed; a detection near one of at least half
     /// of it is not spurious either. Still fainter truth explains nothing.
     pub ignore_below_snr: f64,
-    /// Bootstrap resamplings.
+    /// Replicates of the bootstrap over blocks of sky.
     pub n_bootstrap: usize,
+    /// File of requirements ([`crate::Requirements`]); empty: those that ship with fathom.
+    pub requirements: String,
 }
 
 impl Default for ValidateConfig {
     fn default() -> Self {
-        Self { match_radius_fwhm: 1.0, magnitude_bin: 0.25, ignore_below_snr: 2.0, n_bootstrap: 400 }
+        Self { match_radius_fwhm: 1.0, magnitude_bin: 0.25, ignore_below_snr: 2.0, n_bootstrap: 400, requirements: String::new() }
     }
 }
 
@@ -53,16 +58,19 @@ pub struct ArmData {
     /// `control`, `real_00`, ... or `main`.
     pub name: String,
     /// Truth with the limits joined in: `<band>_snr_true` (F √Φ at the true position, NaN without data), `<band>_flux_err_limit`,
-    /// `is_usable` (bool: covered in all bands, no bad mask within 1 FWHM, not near a control-run parent). No columns: no
-    /// truth is known; columns but no rows: it is known that nothing is there.
+    /// `is_usable` (bool: covered in all bands, no bad mask within 1 FWHM, not near a control-run parent), and where known
+    /// `patch_border`, `detector_border` \[arcsec\] and the other columns of `fathom::format::truth`. No columns: no truth is known;
+    /// columns but no rows: it is known that nothing is there.
     pub truth: Table,
-    /// The catalog (design section 5).
+    /// The catalog (design section 5), with `patch_border` and `detector_border` \[arcsec\] where known.
     pub catalog: Table,
     /// Peaks by layer; the same layers in the same order in every arm.
     pub layers: Vec<LayerPeaks>,
 }
 
 /// Everything that validation needs.
+///
+/// Runs that differ only by their seed are pooled by putting the arms of all into one input ([`Self::pooled`]).
 #[derive(Debug, Clone)]
 pub struct ValidateInput {
     /// Bands, in the order of the run.
@@ -79,6 +87,8 @@ pub struct ValidateInput {
     pub control: Option<ArmData>,
     /// Seed of the Monte Carlo curves.
     pub seed: u64,
+    /// What single products say beside the truth.
+    pub assessed: Assessed,
 }
 
 /// Why validation could not run.
@@ -102,6 +112,18 @@ pub enum ValidationError {
         /// Reason.
         source: fathom::catalog::TableError,
     },
+    /// Runs that cannot be pooled.
+    #[error("run {run} cannot be pooled: {key} {found}; expected {expected}")]
+    Pool {
+        /// Number of the run.
+        run: usize,
+        /// What differs.
+        key: &'static str,
+        /// Value.
+        found: String,
+        /// Value of the first run.
+        expected: String,
+    },
     /// A plot could not be drawn.
     #[error("plot {name}: {why}")]
     Plot {
@@ -124,9 +146,53 @@ pub struct Validated {
     pub metrics: Vec<Metric>,
     /// Plots of them, in the order of the page.
     pub plots: Vec<Plot>,
-    /// One row a truth object or unmatched detection, per arm: `arm`, `truth_id`, `object_id` (0: none), `separation_arcsec`, `status`
-    /// (`matched`, `missed`, `spurious`, `real`, `ignored`, `ambiguous`), `parent_id`.
+    /// What became of every truth object and every detection: [`crate::match_table`].
     pub matches: Table,
+    /// The blends whose light is divided worst, worst first: `arm`, `parent_id`, `score`, `n_children`, `n_truth`.
+    pub worst_blends: Table,
+    /// What is wrong with the input, in words; empty if nothing is.
+    pub notes: Vec<String>,
+}
+
+impl ValidateInput {
+    /// The arms of several runs on the same bands and layers, as one input: pooled metrics have the objects of all.
+    ///
+    /// Names of arms get the number of their run (`0/main`, `1/main`); PSF, noise and seed are those of the first run.
+    ///
+    /// # Errors
+    /// [`ValidationError::Pool`] if there is no run, if bands or layers differ, if a FWHM differs by more than 10 %, or if a run has a
+    /// control arm: injections on one field are realisations of one run.
+    pub fn pooled(runs: Vec<Self>) -> Result<Self, ValidationError> {
+        let refuse =
+            |run: usize, key: &'static str, found: String, expected: String| Err(ValidationError::Pool { run, key, found, expected });
+        let mut runs = runs.into_iter();
+        let Some(mut all) = runs.next() else { return refuse(0, "run", "none".into(), "at least one".into()) };
+        let layers = |input: &Self| -> Vec<(String, u64)> {
+            input.arms.iter().take(1).flat_map(|a| a.layers.iter().map(|l| (l.name.clone(), l.threshold.to_bits()))).collect()
+        };
+        let rename = |arms: &mut [ArmData], run: usize| arms.iter_mut().for_each(|a| a.name = format!("{run}/{}", a.name));
+        rename(&mut all.arms, 0);
+        for (run, mut next) in (1..).zip(runs) {
+            if next.bands != all.bands {
+                return refuse(run, "bands", next.bands.join(", "), all.bands.join(", "));
+            }
+            if layers(&next) != layers(&all) {
+                return refuse(run, "detection layers", format!("{:?}", layers(&next)), "those of run 0, with their thresholds".into());
+            }
+            if all.fwhm_arcsec.iter().zip(&next.fwhm_arcsec).any(|(a, b)| (a / b - 1.0).abs() > 0.1) {
+                return refuse(run, "FWHM", format!("{:?}", next.fwhm_arcsec), format!("{:?} to 10 %", all.fwhm_arcsec));
+            }
+            if next.control.is_some() || all.control.is_some() {
+                return refuse(run, "arm", "control".into(), "simulated arms; injections are pooled as realisations of one run".into());
+            }
+            rename(&mut next.arms, run);
+            all.assessed
+                .append(next.assessed, all.arms.len())
+                .map_err(|source| ValidationError::Table { what: format!("run {run}"), source })?;
+            all.arms.append(&mut next.arms);
+        }
+        Ok(all)
+    }
 }
 
 impl ValidateConfig {
@@ -160,66 +226,51 @@ impl ValidateConfig {
 /// [`ValidationError`].
 pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Validated, ValidationError> {
     config.check()?;
+    let notes = crate::check_input::notes(input);
+    for note in &notes {
+        tracing::info!("{note}");
+    }
     let survey = Survey::new(config, input)?;
-    let mut metrics = Vec::new();
-    let half = completeness::catalog(&survey, &mut metrics);
-    completeness::recovered(&survey, &half, &mut metrics);
-    completeness::layers(&survey, &mut metrics);
-    purity::purity(&survey, &half, &mut metrics);
-    false_positives::peak_density(&survey, &mut metrics);
-    photometry::photometry(&survey, &half, &mut metrics);
-    astrometry::astrometry(&survey, &mut metrics);
-    deblending::deblending(&survey, &mut metrics);
-    tracing::debug!(n_metrics = metrics.len(), n_matches = survey.pairs().count(), "validated");
+    let (mut metrics, mut plots) = measure(&survey);
     let matches = match_table(&survey).map_err(|source| ValidationError::Table { what: "matches".into(), source })?;
-    let plots = figures(&survey, &metrics);
-    Ok(Validated { config: config.clone(), metrics, plots, matches })
+    let (of_blends, drawn, worst_blends) = confusion::confusion(input, &matches, config.n_bootstrap)?;
+    let families = [
+        (of_blends, drawn),
+        association::association(config, input, &matches)?,
+        background::background(input, config.n_bootstrap)?,
+        coadd::coadd(input, config.n_bootstrap)?,
+    ];
+    for (more, drawn) in families {
+        metrics.extend(more);
+        plots.extend(drawn);
+    }
+    tracing::debug!(n_metrics = metrics.len(), "validated");
+    Ok(Validated { config: config.clone(), metrics, plots, matches, worst_blends, notes })
 }
 
-/// One row a truth or unmatched detection; see [`Validated::matches`].
-fn match_table(survey: &Survey) -> Result<Table, TableError> {
-    let (mut arm, mut status) = (Vec::new(), Vec::new());
-    let (mut truth_id, mut object_id, mut parent_id, mut separation) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (scene, matches) in survey.scenes.iter().zip(&survey.matches).filter(|(scene, _)| scene.has_truth) {
-        let mut push = |truth: Option<&Truth>, object: Option<&Detection>, what: &str| {
-            arm.push(scene.name.clone());
-            truth_id.push(truth.map_or(0, |t| t.id));
-            object_id.push(object.map_or(0, |d| d.id));
-            parent_id.push(object.map_or(0, |d| d.parent_id));
-            separation.push(truth.zip(object).map_or(f64::NAN, |(t, d)| (t.point[0] - d.point[0]).hypot(t.point[1] - d.point[1])));
-            status.push(what.to_owned());
-        };
-        let mut is_listed = vec![false; scene.detections.len()];
-        for (truth, fate) in scene.truth.iter().zip(&matches.truth) {
-            let (object, what) = match *fate {
-                TruthFate::Matched(d, false) => (Some(d), "matched"),
-                TruthFate::Matched(d, true) => (Some(d), "ambiguous"),
-                TruthFate::Missed => (None, "missed"),
-                TruthFate::Ignored(d) => (d, "ignored"),
-            };
-            if let Some(d) = object {
-                is_listed[d] = true;
-            }
-            push(Some(truth), object.map(|d| &scene.detections[d]), what);
-        }
-        for ((detection, fate), is_listed) in scene.detections.iter().zip(&matches.detections).zip(is_listed) {
-            let what = match fate {
-                DetectionFate::Matched(_) => continue,
-                DetectionFate::Spurious => "spurious",
-                DetectionFate::Real => "real",
-                DetectionFate::Ignored => "ignored",
-            };
-            if !is_listed {
-                push(None, Some(detection), what);
-            }
-        }
-    }
-    let mut table = Table::new();
-    table.push("arm", "", "arm of the run", ColumnData::Text(arm))?;
-    table.push("truth_id", "", "truth; 0: an unmatched detection", ColumnData::I64(truth_id))?;
-    table.push("object_id", "", "row of the catalog; 0: none", ColumnData::I64(object_id))?;
-    table.push("separation_arcsec", "arcsec", "distance of truth and object", ColumnData::F64(separation))?;
-    table.push("status", "", "matched, ambiguous, missed, spurious, real or ignored", ColumnData::Text(status))?;
-    table.push("parent_id", "", "parent of the object; 0: none", ColumnData::I64(parent_id))?;
-    Ok(table)
+/// All families, in the order of the page.
+pub(crate) fn measure(survey: &Survey) -> (Vec<Metric>, Vec<Plot>) {
+    let mut metrics = Vec::new();
+    completeness::completeness(survey, &mut metrics);
+    let half = depth::depth(survey, &mut metrics);
+    depth::recovered(survey, &half, &mut metrics);
+    layers::layers(survey, &mut metrics);
+    layers::reliability(survey, &mut metrics);
+    purity::purity(survey, &half, &mut metrics);
+    purity::fates(survey, &mut metrics);
+    false_positives::peak_density(survey, &mut metrics);
+    photometry::photometry(survey, &half, &mut metrics);
+    survey_numbers::survey_numbers(survey, &mut metrics);
+    colour::colour(survey, &mut metrics);
+    repeatability::repeatability(survey, &mut metrics);
+    astrometry::astrometry(survey, &mut metrics);
+    shape::shape(survey, &mut metrics);
+    let roc = star_galaxy::star_galaxy(survey, &mut metrics);
+    deblending::blends(survey, &mut metrics);
+    deblending::errors(survey, &mut metrics);
+    let mut plots = detection_plots::plots(survey, &metrics);
+    plots.extend(deblending::plots(survey, &metrics));
+    plots.extend(residual_plots::plots(survey, &metrics));
+    plots.extend(roc);
+    (metrics, plots)
 }

@@ -8,7 +8,7 @@ use crate::run_folder;
 use crate::schedule::{PhaseTiming, run_phase};
 use crate::world::World;
 use anyhow::{Result, anyhow};
-use fathom_validation::{MetricsFile, key_figures};
+use fathom_validation::{MetricsFile, Outcome, key_figures, verdict_lines};
 use std::time::Instant;
 
 /// Runs phases, in order, on all ranks. Every rank must call it.
@@ -59,6 +59,31 @@ pub fn run_phases(world: &World, run: &Run, phases: &[&dyn Phase], command: &str
     Ok(())
 }
 
+/// Requirements that failed under `--enforce`: exit status 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{n_failed} of {n} requirements failed: {names}; see {report}")]
+pub struct RequirementsFailed {
+    n_failed: usize,
+    n: usize,
+    names: String,
+    report: String,
+}
+
+/// An error if a requirement failed. Every rank must call it, after everything is written.
+pub fn enforce(world: &World, run: &Run) -> Result<()> {
+    // What rank 0 reads, all believe: another machine may not see the new file yet.
+    let text = if world.rank() == 0 { std::fs::read_to_string(run.path("metrics.json"))? } else { String::new() };
+    let metrics: MetricsFile = serde_json::from_str(&world.broadcast(&text))?;
+    let mut failed: Vec<&str> = metrics.requirements.iter().filter(|v| v.outcome == Outcome::Fail).map(|v| v.name.as_str()).collect();
+    let n_failed = failed.len();
+    failed.dedup();
+    if n_failed == 0 {
+        return Ok(());
+    }
+    let report = run.path("report/index.html").display().to_string();
+    Err(RequirementsFailed { n_failed, n: metrics.requirements.len(), names: failed.join(", "), report }.into())
+}
+
 /// A command that runs several phases.
 pub struct Group {
     pub name: &'static str,
@@ -74,7 +99,7 @@ pub struct Group {
 pub const GROUPS: [Group; 3] = [
     Group {
         name: "run",
-        about: "Run all phases: sky, expose, visit, coadd, detect, associate, deblend, measure, truth, validate.\n\nReads: the configuration and what [expose] names.\nWrites: one run folder: config.toml, provenance.json, timing.json, log/, <arm>/... product files, metrics.json, report/index.html, run.h5.",
+        about: "Run all phases: sky, expose, visit, coadd, detect, associate, deblend, measure, truth, assess, validate.\n\nReads: the configuration and what [expose] names.\nWrites: one run folder: config.toml, provenance.json, timing.json, log/, <arm>/... product files, metrics.json, report/index.html, run.h5.",
         n_phases: PHASES.len(),
         mode: None,
     },
@@ -116,6 +141,9 @@ fn plural(n: usize) -> &'static str {
 fn summary(run: &Run, seconds: f64, peak_mb: &[f64], cpu_s: &[f64]) -> Result<()> {
     let metrics: MetricsFile = serde_json::from_str(&std::fs::read_to_string(run.path("metrics.json"))?)?;
     for line in key_figures(&metrics.metrics) {
+        println!("{line}");
+    }
+    for line in verdict_lines(&metrics.requirements) {
         println!("{line}");
     }
     let skipped = run.skipped();

@@ -1,44 +1,56 @@
-//! Position errors of matched, isolated point sources.
+//! Position errors of matched objects: `astrometry.{ra,dec}.*` \[mas\] (figures: [`super::residual`]).
+//!
+//! Point sources and galaxies apart, isolated and blended apart. The bound is that of the truth table (`ra_err_alone`, `ra_err_blend`
+//! and the same of `dec`, \[mas\]); without it, for point sources, 1/√(Σ_b (S/N)_b² l2_b) per axis.
+//!
+//! # Source
+//! Algorithms section 2.0: σ_pos = 1/(ν √l2) per axis, l2 the curvature of the PSF's autocorrelation.
 
 use super::Metric;
-use super::completeness::snr_regime;
-use crate::statistics::{Bootstrap, mad_std, median, std};
-use crate::survey::{PositionError, Survey};
+use super::residual::{Conditions, Detail, Report, Residual, part};
+use crate::survey::Survey;
 
-/// Bins of true S/N of all bands.
-const SNR_EDGES: [f64; 7] = [5.0, 10.0, 20.0, 50.0, 100.0, 300.0, 10000.0];
+/// Names of the axes.
+pub(crate) const AXES: [&str; 2] = ["ra", "dec"];
 
-/// `astrometry.{ra,dec}.bias`, `.scatter` \[mas\], `.pull_std`, `.pull_mad`, and `.error_ratio`: scatter of error over Cramér-Rao bound.
+/// Both axes.
 pub(crate) fn astrometry(survey: &Survey, out: &mut Vec<Metric>) {
-    if !survey.has_counted_truth() {
+    if !survey.has_truth() {
         return;
     }
-    let errors = survey.position_errors();
-    let all: Vec<&PositionError> = errors.iter().collect();
-    report(survey, out, "", &all);
-    for edges in SNR_EDGES.windows(2) {
-        let bin: Vec<_> = all.iter().copied().filter(|e| (edges[0]..edges[1]).contains(&e.snr)).collect();
-        if !bin.is_empty() {
-            report(survey, out, &snr_regime(edges[0], edges[1]), &bin);
+    for (axis, name) in AXES.into_iter().enumerate() {
+        let errors = position_errors(survey, axis);
+        let report = |class| Report { survey, name: format!("astrometry.{name}"), unit: "mas", band: String::new(), class };
+        report("star").push_by_snr(out, "", &part(&errors, |at| at.is_point && at.is_isolated), Detail::Pulls);
+        let galaxies = part(&errors, |at| !at.is_point && at.is_isolated);
+        if !galaxies.is_empty() {
+            report("galaxy").push_by_snr(out, "", &galaxies, Detail::Pulls);
+        }
+        let blended = part(&errors, |at| !at.is_isolated);
+        if !blended.is_empty() {
+            report("").push_by_snr(out, "blended", &blended, Detail::Pulls);
         }
     }
 }
 
-fn report(survey: &Survey, out: &mut Vec<Metric>, regime: &str, group: &[&PositionError]) {
-    let bootstrap = Bootstrap { seed: survey.input.seed, what: "astrometry", n: survey.config.n_bootstrap };
-    // The bound holds for the error of one axis: 1/√(Σ_b (S/N)_b² l2_b).
-    let bounds: Vec<f64> = group.iter().map(|e| e.limit_mas).filter(|b| b.is_finite()).collect();
-    for (axis, name) in ["ra", "dec"].into_iter().enumerate() {
-        let mut push = |what: &str, unit: &str, figure, limit| {
-            out.push(Metric::new(&format!("astrometry.{name}.{what}"), unit, figure).class("star").regime(regime).limit(limit));
-        };
-        let of = |value: &dyn Fn(&PositionError) -> f64| -> Vec<f64> { group.iter().map(|e| value(e)).filter(|v| v.is_finite()).collect() };
-        let residuals = of(&|e| e.error_mas[axis]);
-        push("bias", "mas", bootstrap.figure(&residuals, median), Some(0.0));
-        push("scatter", "mas", bootstrap.figure(&residuals, mad_std), Some(median(&bounds)));
-        let pulls = of(&|e| e.error_mas[axis] / e.sigma_mas[axis]);
-        push("pull_std", "", bootstrap.figure(&pulls, std), Some(1.0));
-        push("pull_mad", "", bootstrap.figure(&pulls, mad_std), Some(1.0));
-        push("error_ratio", "", bootstrap.figure(&of(&|e| e.error_mas[axis] / e.limit_mas), mad_std), Some(1.0));
-    }
+/// Errors of one axis (0 east, 1 north) of all matches \[mas\].
+pub(crate) fn position_errors(survey: &Survey, axis: usize) -> Vec<Residual> {
+    let column = |arm: &'_ crate::ArmData, which: &str| arm.truth.f64(&format!("{}_err_{which}", AXES[axis])).map(<[f64]>::to_vec).ok();
+    let bounds: Vec<[Option<Vec<f64>>; 2]> = survey.input.arms.iter().map(|a| ["alone", "blend"].map(|w| column(a, w))).collect();
+    survey.tally(|piece, errors: &mut Vec<Residual>| {
+        for (t, detection) in piece.pairs() {
+            let at = Conditions::of(survey, piece, &t, detection, None);
+            let limit = match &bounds[piece.arm][usize::from(!at.is_isolated)] {
+                Some(known) => known[t.i],
+                None if at.is_point => {
+                    let snr = piece.scene.snr(t.i);
+                    let terms = snr.iter().zip(&survey.input.sqrt_l2).map(|(s, l)| (s * l).powi(2));
+                    1e3 / terms.filter(|i| i.is_finite()).sum::<f64>().sqrt()
+                }
+                None => f64::NAN,
+            };
+            let error = 1e3 * (detection.point[axis] - t.truth.point[axis]);
+            errors.push(Residual { error, sigma: 1e3 * detection.point_err[axis], limit, at });
+        }
+    })
 }

@@ -1,16 +1,24 @@
 //! Density of layer peaks against significance, beside what pure noise gives.
+//!
+//! `detection.peaks_per_arcmin2` of each layer, regime `negative > 4.0`: peaks of the negated map at least this significant, per arcmin²,
+//! with the exact Poisson interval; the limit is the expectation of Gaussian noise of the layer's own curvature, with the skewness of
+//! Poisson noise for the sign ([`crate::limit::band_peak_density`]). Positive peaks are counted only in scenes without sources: elsewhere
+//! they are the sources. `detection.excess_false_peaks` is measured over expected at the layer's threshold, per sign.
+//!
+//! # Source
+//! Algorithms section 2.0 (false positives); Garwood 1936, Biometrika 28, 437 (interval).
 
 use super::Metric;
+use crate::limit::{band_peak_density, free_sed_peak_density};
 use crate::scene::FREE_SED;
 use crate::statistics::rate;
 use crate::survey::Survey;
-use crate::theory::{band_peak_density, free_sed_peak_density};
 use crate::{ArmData, LayerPeaks};
 
 /// Significances at which peaks are counted, if the layer's threshold is not above.
 const LEVELS: [f64; 6] = [3.5, 4.0, 4.5, 5.0, 5.5, 6.0];
 
-/// `detection.peaks_per_arcmin2`, regimes `negative > 4.0` and, in scenes without sources, `positive > 4.0`.
+/// All layers, both signs.
 pub(crate) fn peak_density(survey: &Survey, out: &mut Vec<Metric>) {
     let input = survey.input;
     // Injections share the noise of their field: its arms are the same negative peaks again and again.
@@ -33,6 +41,10 @@ pub(crate) fn peak_density(survey: &Survey, out: &mut Vec<Metric>) {
                 };
                 let count = pooled.iter().map(|l| peaks(l)).sum();
                 let expected = expected_per_arcmin2(survey, layer, level, if sign == "negative" { -1.0 } else { 1.0 });
+                if let Some(expected) = expected.filter(|&e| e > 0.0 && level <= levels[0]) {
+                    let figure = rate(count, area * expected);
+                    out.push(Metric::new("detection.excess_false_peaks", "", figure).band(&layer.name).regime(sign).limit(Some(1.0)));
+                }
                 let metric = Metric::new("detection.peaks_per_arcmin2", "1/arcmin2", rate(count, area)).band(&layer.name);
                 out.push(metric.regime(&format!("{sign} > {}", level_name(level))).limit(expected));
             }

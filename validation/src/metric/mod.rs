@@ -1,12 +1,67 @@
 //! One figure of a report, and the file that holds them all: metrics.json.
+//!
+//! One file a family: each is filled from pieces of the sky, merges in plan order (`statistics::Tally`), and gives records
+//! and plots. A figure that could not be measured is a record without value, never 0; bins without objects have no record.
+//!
+//! # metrics.json, schema 1
+//!
+//! ```json
+//! {
+//!   "schema": 1,
+//!   "run": {"name": "...", "bands": ["g", "r"], "config_hash": "...", "exposures_key": "..."},
+//!   "notes": ["arm main: the catalog has no rows"],
+//!   "metrics": [{"name": "detection.completeness.m50", "band": "r", "class": "", "regime": "isolated",
+//!                "value": 25.13, "lo": 25.08, "hi": 25.19, "limit": 25.21, "unit": "mag", "n": 812}],
+//!   "requirements": [{"name": "depth", "metric": "detection.completeness.m50", "band": "r", "class": "", "regime": "isolated",
+//!                     "of": "value - limit", "min": -0.1, "max": null, "unit": "mag", "value": -0.08, "lo": -0.13, "hi": -0.02,
+//!                     "n": 812, "margin": 0.02, "is_certain": false, "outcome": "pass", "why": "..."}]
+//! }
+//! ```
+//!
+//! | field | what |
+//! |---|---|
+//! | `schema` | version of this page; a reader refuses a higher one |
+//! | `run` | name and bands of the run; `config_hash` of its resolved configuration; `exposures_key`: runs on the same pixels agree in it |
+//! | `notes` | what is wrong with the input, in words; missing or empty if nothing is |
+//! | `name` | dotted: stage, what, figure |
+//! | `band` | band, layer, or bands of a colour (`g-r`); empty: all together |
+//! | `class` | class of true objects; empty: all |
+//! | `regime` | bin (`snr 5-10`, `separation 0.5-0.75 FWHM`, `mag 24.25`) or condition (`isolated`, `blended`, `unambiguous`, `bright`), or both (`blended, snr 5-10`); empty: all |
+//! | `value` | the figure; null: not measured |
+//! | `lo`, `hi` | 95 % interval, two-sided; null: none |
+//! | `limit` | what theory allows for the same data; null: not known |
+//! | `unit` | empty for a pure number |
+//! | `n` | objects (or trials) behind it |
+//! | `requirements` | the run's requirements held against the figures: fields of [`crate::Verdict`]; missing or empty in files from before there were any |
+//!
+//! A record is named by (`name`, `band`, `class`, `regime`), which occurs once. Names, and what each means, stand in the page of the
+//! family's file in `validation/src/metric`.
 
+pub(crate) mod association;
 pub(crate) mod astrometry;
+pub(crate) mod axis;
+pub(crate) mod background;
+pub(crate) mod coadd;
+pub(crate) mod colour;
 pub(crate) mod completeness;
+pub(crate) mod confusion;
+pub(crate) mod curves;
 pub(crate) mod deblending;
+pub(crate) mod depth;
+pub(crate) mod detection_plots;
 pub(crate) mod false_positives;
+pub(crate) mod layers;
+mod objects;
 pub(crate) mod photometry;
 pub(crate) mod purity;
+pub(crate) mod repeatability;
+pub(crate) mod residual;
+pub(crate) mod residual_plots;
+pub(crate) mod shape;
+pub(crate) mod star_galaxy;
+pub(crate) mod survey_numbers;
 
+use crate::statistics::Share;
 use serde::{Deserialize, Serialize};
 
 /// One figure.
@@ -54,8 +109,14 @@ pub struct MetricsFile {
     pub schema: u32,
     /// The run.
     pub run: RunInfo,
+    /// What is wrong with the input, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// All figures.
     pub metrics: Vec<Metric>,
+    /// The run's requirements held against them; empty in files from before there were any.
+    #[serde(default)]
+    pub requirements: Vec<crate::Verdict>,
 }
 
 /// A value with its 95 % interval and the number of objects behind it.
@@ -97,6 +158,11 @@ impl Metric {
             unit: unit.to_owned(),
             n: figure.n,
         }
+    }
+
+    /// A share of successes, with the expected one as its limit.
+    pub(crate) fn share(name: &str, share: &Share) -> Self {
+        Self::new(name, "", share.figure()).limit(share.expected())
     }
 
     /// The same of one band or layer.

@@ -1,79 +1,87 @@
-//! Flux errors of matched, isolated objects: bias, scatter, and whether the quoted errors are honest.
+//! Flux errors of matched objects, for every flux algorithm of the catalog: `photometry.<algorithm>.*` (figures: [`super::residual`]).
+//!
+//! Errors are fractions of the true flux, of point sources and galaxies apart, isolated and blended apart (regime `blended`). The
+//! bound is that of the object alone for isolated ones (`flux_err_alone`, else the point-source bound `flux_err_limit`) and that of its
+//! blend for blended ones (`flux_err_blend`, where known). At the detection limit only upward scatter is detected, so that the bias of
+//! the faintest bins is not the algorithm's.
+//!
+//! # Source
+//! Design section 6; King 1983, PASP 95, 163 for the bound of a point source.
 
 use super::Metric;
-use super::completeness::{HalfPoints, ONE_MAG_BRIGHTER, is_one_mag_brighter, magnitude_regime, snr_regime};
-use crate::statistics::{Bootstrap, mad_std, mean, median, std};
-use crate::survey::{FluxError, Survey};
+use super::depth::{HalfPoints, ONE_MAG_BRIGHTER, is_one_mag_brighter};
+use super::residual::{Conditions, Detail, Report, Residual, part};
+use crate::survey::Survey;
 
-/// Bins of true S/N in the band.
-const SNR_EDGES: [f64; 8] = [5.0, 10.0, 20.0, 50.0, 100.0, 300.0, 1000.0, 10000.0];
-/// True S/N in the band of the regime `bright`: above, errors of the PSF model rule; below, the position's noise.
-const BRIGHT: std::ops::Range<f64> = 20.0..300.0;
-
-/// `photometry.<algorithm>.bias`, `.scatter`, `.pull_mean`, `.pull_std`, `.pull_mad` of point sources; bias and scatter of galaxies.
+/// All algorithms in all bands.
 pub(crate) fn photometry(survey: &Survey, half: &HalfPoints, out: &mut Vec<Metric>) {
-    if !survey.has_counted_truth() {
+    if !survey.has_truth() {
         return;
     }
     for algorithm in survey.flux_algorithms() {
         for (band, name) in survey.input.bands.iter().enumerate() {
-            let errors = survey.flux_errors(&algorithm, band);
-            let points: Vec<&FluxError> = errors.iter().filter(|e| e.is_point && e.is_isolated).collect();
-            let mut add = |regime: &str, group: &[&FluxError], class: &str, with_pulls: bool| {
-                report(survey, out, &algorithm, name, regime, class, group, with_pulls);
-            };
-            add("", &points, "star", true);
-            add("bright", &bright(&points), "star", true);
-            for edges in SNR_EDGES.windows(2) {
-                let bin: Vec<_> = points.iter().copied().filter(|e| (edges[0]..edges[1]).contains(&e.snr)).collect();
-                if !bin.is_empty() {
-                    add(&snr_regime(edges[0], edges[1]), &bin, "star", true);
-                }
-            }
-            let galaxies: Vec<&FluxError> = errors.iter().filter(|e| !e.is_point && e.is_isolated).collect();
+            let errors = flux_errors(survey, &algorithm, band);
+            let report = |class| Report { survey, name: format!("photometry.{algorithm}"), unit: "", band: name.clone(), class };
+            let points = part(&errors, |at| at.is_point && at.is_isolated);
+            report("star").push_by_snr(out, "", &points, Detail::Pulls);
+            let galaxies = part(&errors, |at| !at.is_point && at.is_isolated);
             if !galaxies.is_empty() {
-                add("", &galaxies, "galaxy", false);
-                add("bright", &bright(&galaxies), "galaxy", false);
+                report("galaxy").push_by_snr(out, "", &galaxies, Detail::Errors);
+            }
+            let blended = part(&errors, |at| !at.is_isolated);
+            if !blended.is_empty() {
+                report("").push_by_snr(out, "blended", &blended, Detail::Pulls);
             }
             if algorithm == "psf_flux" {
-                for (centre, bin) in survey.by_magnitude(&points, |e| e.magnitude) {
-                    add(&magnitude_regime(centre, survey.config.magnitude_bin), &bin, "star", false);
-                }
-                let near: Vec<_> = points.iter().copied().filter(|e| is_one_mag_brighter(e.magnitude, half.m50[band])).collect();
-                add(ONE_MAG_BRIGHTER, &near, "star", true);
+                report("star").push_by_magnitude(out, &points, Detail::Errors);
+                let near = part(&errors, |at| at.is_point && at.is_isolated && is_one_mag_brighter(at.magnitude, half.m50[band]));
+                report("star").push(out, ONE_MAG_BRIGHTER, &near, Detail::Pulls);
             }
         }
     }
 }
 
-fn bright<'a>(group: &[&'a FluxError]) -> Vec<&'a FluxError> {
-    group.iter().copied().filter(|e| BRIGHT.contains(&e.snr)).collect()
+/// Relative flux errors of all matches with a flux in this band.
+pub(crate) fn flux_errors(survey: &Survey, algorithm: &str, band: usize) -> Vec<Residual> {
+    let fluxes: Vec<_> = (0..survey.scenes.len()).map(|arm| Fluxes::new(survey, arm, algorithm, band)).collect();
+    survey.tally(|piece, errors: &mut Vec<Residual>| {
+        let Some(fluxes) = &fluxes[piece.arm] else { return };
+        for (t, detection) in piece.pairs() {
+            let at = Conditions::of(survey, piece, &t, detection, Some(band));
+            let truth = &piece.scene.truth_bands[band];
+            let (true_flux, Some((flux, sigma))) = (truth.flux[t.i], fluxes.at(detection.row)) else { continue };
+            if true_flux > 0.0 {
+                let limit = bound(truth, t.i, at.is_isolated) / true_flux;
+                errors.push(Residual { error: (flux - true_flux) / true_flux, sigma: sigma / true_flux, limit, at });
+            }
+        }
+    })
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call site, which names the record")]
-fn report(
-    survey: &Survey,
-    out: &mut Vec<Metric>,
-    algorithm: &str,
-    band: &str,
-    regime: &str,
-    class: &str,
-    group: &[&FluxError],
-    with_pulls: bool,
-) {
-    let bootstrap = |what| Bootstrap { seed: survey.input.seed, what, n: survey.config.n_bootstrap };
-    let mut push = |name: &str, figure, limit| {
-        let metric = Metric::new(&format!("photometry.{algorithm}.{name}"), "", figure);
-        out.push(metric.band(band).class(class).regime(regime).limit(limit));
-    };
-    let fractions: Vec<f64> = group.iter().map(|e| e.error / e.truth).collect();
-    push("bias", bootstrap("flux bias").figure(&fractions, median), Some(0.0));
-    let bounds: Vec<f64> = group.iter().map(|e| e.limit / e.truth).filter(|b| b.is_finite()).collect();
-    push("scatter", bootstrap("flux scatter").figure(&fractions, mad_std), Some(median(&bounds)));
-    if with_pulls {
-        let pulls: Vec<f64> = group.iter().map(|e| e.error / e.sigma).filter(|p| p.is_finite()).collect();
-        push("pull_mean", bootstrap("flux pull").figure(&pulls, mean), Some(0.0));
-        push("pull_std", bootstrap("flux pull").figure(&pulls, std), Some(1.0));
-        push("pull_mad", bootstrap("flux pull").figure(&pulls, mad_std), Some(1.0));
+/// Cramér-Rao bound of a flux \[nJy\]: alone, or in its blend.
+pub(crate) fn bound(truth: &crate::scene::TruthBand, i: usize, is_isolated: bool) -> f64 {
+    let best = if is_isolated { truth.flux_err_alone } else { truth.flux_err_blend };
+    best.map(|b| b[i]).filter(|b| b.is_finite()).unwrap_or(truth.flux_err_limit[i])
+}
+
+/// Columns of an algorithm in a band.
+pub(crate) struct Fluxes<'a> {
+    flux: &'a [f64],
+    sigma: &'a [f64],
+    flag: Option<&'a [bool]>,
+}
+
+impl<'a> Fluxes<'a> {
+    /// None if the catalog of the arm does not have it.
+    pub fn new(survey: &Survey<'a>, arm: usize, algorithm: &str, band: usize) -> Option<Self> {
+        let (table, name) = (&survey.input.arms[arm].catalog, format!("{}_{algorithm}", survey.input.bands[band]));
+        let flag = table.bool(&format!("{name}_flag")).ok();
+        Some(Self { flux: table.f64(&name).ok()?, sigma: table.f64(&format!("{name}_err")).ok()?, flag })
+    }
+
+    /// Flux and error of a row; none where flagged or not a number.
+    pub fn at(&self, row: usize) -> Option<(f64, f64)> {
+        let is_flagged = self.flag.is_some_and(|f| f[row]);
+        (!is_flagged && self.flux[row].is_finite()).then(|| (self.flux[row], self.sigma[row]))
     }
 }
