@@ -2,7 +2,7 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 13] = [
+const PHASES: [&str; 14] = [
     "sky",
     "expose",
     "visit",
@@ -15,6 +15,7 @@ const PHASES: [&str; 13] = [
     "deblend",
     "measure",
     "truth",
+    "assess",
     "validate",
 ];
 

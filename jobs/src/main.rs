@@ -16,7 +16,6 @@ use crate::config::{Config, ConfigError};
 use crate::phase::{PHASES, Phase};
 use crate::run::{Options, Run};
 use crate::world::World;
-use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -32,3 +32,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     sortBy(table, column, descending);
   }));
 }
+
+// On paper nothing can be opened: folded pictures are printed, folded tables stand in report.md.
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details:has(figure)")) fold.open = true;
+});

@@ -10,5 +10,5 @@ with h5py.File(f"{sys.argv[1]}/run.h5") as run:
     print(f"{rows.sum()} objects; brightest {flux[rows].max():.0f} {flux.attrs['unit']}: {flux.attrs['description']}")
     matches = run["matches"]
     found = (matches["status"].asstr()[:] == "matched").sum()
-    image = run["coadds/0_0/r/image"]
-    print(f"{found} true objects found; coadd of patch 0_0: {image.shape} pixels in {image.attrs['unit']}")
+    image = run["coadds/000_000/r/image"]
+    print(f"{found} true objects found; coadd of patch 000_000: {image.shape} pixels in {image.attrs['unit']}")

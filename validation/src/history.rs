@@ -211,7 +211,7 @@ mod tests {
         PastRun {
             name: name.into(),
             date: "2026-01-01".into(),
-            metrics: MetricsFile { schema: 1, run: info, metrics, requirements: vec![] },
+            metrics: MetricsFile { schema: 1, run: info, notes: vec![], metrics, requirements: vec![] },
         }
     }
 

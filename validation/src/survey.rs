@@ -26,9 +26,16 @@ pub(crate) struct Survey<'a> {
     pub replicates: Replicates,
     /// Names of all classes of truth, sorted.
     pub classes: Vec<&'a str>,
-    /// Per arm: block of every truth, of every detection.
-    blocks: Vec<(Vec<u32>, Vec<u32>)>,
+    /// Per arm.
+    blocks: Vec<Blocks>,
     pieces: Vec<Part>,
+}
+
+/// Block of every truth and of every detection of an arm.
+#[derive(Debug)]
+struct Blocks {
+    truth: Vec<u32>,
+    detections: Vec<u32>,
 }
 
 /// Indices of the objects of a piece of an arm, in the order of blocks.
@@ -88,7 +95,7 @@ impl<'s> Piece<'s> {
             i,
             truth: &self.scene.truth[i],
             fate: self.matches.truth[i],
-            block: self.survey.blocks[self.arm].0[i],
+            block: self.survey.blocks[self.arm].truth[i],
             is_ambiguous: self.matches.is_ambiguous(i),
         }
     }
@@ -213,7 +220,7 @@ fn control_on(input: &ValidateInput, scene: &Scene) -> Result<Option<Neighbours>
 }
 
 /// Blocks of the whole survey, and those of every truth and detection of every arm.
-fn blocks_of(input: &ValidateInput, scenes: &[Scene]) -> (SkyBlocks, Vec<(Vec<u32>, Vec<u32>)>) {
+fn blocks_of(input: &ValidateInput, scenes: &[Scene]) -> (SkyBlocks, Vec<Blocks>) {
     // Injections stand on the same noise in every arm; simulated arms are independent.
     let noise = |arm: usize| if input.control.is_some() { 0 } else { arm as u64 };
     let truth_at = |arm: usize| columns(&input.arms[arm].truth);
@@ -228,10 +235,11 @@ fn blocks_of(input: &ValidateInput, scenes: &[Scene]) -> (SkyBlocks, Vec<(Vec<u3
     let of_arm = |arm: usize| {
         let (truth, found) = (truth_at(arm), found_at(arm));
         let block = |(ra, dec): (&[f64], &[f64]), i: usize| blocks.block(noise(arm), ra[i], dec[i]);
-        (
-            (0..scenes[arm].truth.len()).map(|i| block(truth, i)).collect(),
-            scenes[arm].detections.iter().map(|d| block(found, d.row)).collect(),
-        )
+        let rows = scenes[arm].detections.iter().map(|d| d.row);
+        Blocks {
+            truth: (0..scenes[arm].truth.len()).map(|i| block(truth, i)).collect(),
+            detections: rows.map(|i| block(found, i)).collect(),
+        }
     };
     let of_all = (0..scenes.len()).map(of_arm).collect();
     (blocks, of_all)
@@ -243,9 +251,9 @@ fn columns(table: &fathom::catalog::Table) -> (&[f64], &[f64]) {
 }
 
 /// Pieces of whole blocks, each with `piece` objects or a little more.
-fn cut_pieces(blocks: &[(Vec<u32>, Vec<u32>)], piece: usize) -> Vec<Part> {
+fn cut_pieces(blocks: &[Blocks], piece: usize) -> Vec<Part> {
     let mut parts = Vec::new();
-    for (arm, (of_truth, of_detections)) in blocks.iter().enumerate() {
+    for (arm, Blocks { truth: of_truth, detections: of_detections }) in blocks.iter().enumerate() {
         let sorted = |of: &[u32]| {
             let mut order: Vec<u32> = (0..of.len() as u32).collect();
             order.sort_by_key(|&i| (of[i as usize], i));

@@ -1,21 +1,15 @@
 //! A survey drawn from the theory itself: objects are found as C(s) says, with unbiased fluxes and honest errors.
 
-use crate::{
-    ArmData, BandImage, LayerPeaks, Metric, MetricsFile, ReportInput, RunInfo, ValidateConfig, ValidateInput, Validated, key_figures,
-    validate, write_report,
-};
+use crate::{ArmData, LayerPeaks, Metric, ValidateConfig, ValidateInput, Validated, key_figures, validate};
 use fathom::catalog::{ColumnData, Table};
 use fathom::random::keyed_rng;
-use ndarray::Array2;
 use rand_distr::{Distribution, Exp1, StandardNormal, Uniform};
-use std::path::PathBuf;
 
 const BANDS: [&str; 3] = ["g", "r", "i"];
 const RA0: f64 = 150.0;
 const DEC0: f64 = 2.0;
-/// Side of the field \[arcsec\] and of its pixels.
+/// Side of the field \[arcsec\].
 const SIDE: f64 = 200.0;
-const PIXEL: f64 = 0.4;
 const FWHM: f64 = 0.9;
 /// 1/(√2 σ) for a Gaussian PSF of this FWHM, seen through itself.
 const SQRT_L2: f64 = 2.354_82 / FWHM / std::f64::consts::SQRT_2;
@@ -23,12 +17,6 @@ const T: f64 = 5.0;
 const T_FREE: f64 = 5.488;
 /// Point-source error per band \[nJy\]: 26.2, 25.9, 25.5 mag at 5 sigma or so.
 const SIGMA: [f64; 3] = [24.0, 32.0, 46.0];
-
-/// Field position of a sky position, in pixels of the picture; east is to the left.
-fn to_picture(ra: f64, dec: f64) -> (f64, f64) {
-    let x = -(ra - RA0) * DEC0.to_radians().cos() * 3600.0 / PIXEL + 0.5 * SIDE / PIXEL;
-    (x, (dec - DEC0) * 3600.0 / PIXEL + 0.5 * SIDE / PIXEL)
-}
 
 struct Object {
     x: f64,
@@ -168,6 +156,7 @@ fn input(n_arms: u64) -> ValidateInput {
         arms: (0..n_arms).map(|i| arm(&format!("real_{i:02}"), i)).collect(),
         control: None,
         seed: 3,
+        assessed: crate::assess::Assessed::default(),
     }
 }
 
@@ -214,122 +203,16 @@ fn the_same_input_gives_the_same_bits() {
     assert_eq!(one.install(run), run());
 }
 
-fn images(input: &ValidateInput) -> (Vec<BandImage>, Array2<u8>) {
-    let n = (SIDE / PIXEL) as usize;
-    let truth = &input.arms[0].truth;
-    let (ra, dec) = (truth.f64("ra").unwrap(), truth.f64("dec").unwrap());
-    let mut footprints = Array2::zeros((n, n));
-    let sigma_px = FWHM / 2.354_82 / PIXEL;
-    let images = BANDS
-        .iter()
-        .enumerate()
-        .map(|(b, band)| {
-            let mut rng = keyed_rng(5, "pixels", b as u64, 0);
-            let noise = SIGMA[b] / (4.0 * std::f64::consts::PI).sqrt() / sigma_px;
-            let mut image = Array2::from_shape_simple_fn((n, n), || {
-                let z: f64 = StandardNormal.sample(&mut rng);
-                (noise * z) as f32
-            });
-            for (k, &flux) in truth.f64(&format!("{band}_flux")).unwrap().iter().enumerate() {
-                let (x0, y0) = to_picture(ra[k], dec[k]);
-                for y in (y0 as usize).saturating_sub(6)..(y0 as usize + 7).min(n) {
-                    for x in (x0 as usize).saturating_sub(6)..(x0 as usize + 7).min(n) {
-                        let r2 = ((x as f64 - x0).powi(2) + (y as f64 - y0).powi(2)) / (2.0 * sigma_px.powi(2));
-                        image[(y, x)] += (flux * (-r2).exp() / (2.0 * std::f64::consts::PI * sigma_px.powi(2))) as f32;
-                        if flux / SIGMA[b] * (-r2 / 2.0).exp() > 5.0 {
-                            footprints[(y, x)] = 1;
-                        }
-                    }
-                }
-            }
-            image.slice_mut(ndarray::s![..20, ..60]).fill(f32::NAN);
-            BandImage { band: (*band).to_owned(), image_njy: image }
-        })
-        .collect();
-    (images, footprints)
-}
-
-fn report_of(input: &ValidateInput, folder: &std::path::Path) -> String {
-    let validated = validate(&ValidateConfig::default(), input).unwrap();
-    let run = RunInfo { name: "synthetic".into(), bands: input.bands.clone(), config_hash: "0".into(), exposures_key: "0".into() };
-    let metrics = MetricsFile { schema: 1, run, notes: Vec::new(), metrics: validated.metrics.clone() };
-    let (images, footprints) = images(input);
-    let report = ReportInput {
-        title: "Synthetic survey <test>".into(),
-        metrics: &metrics,
-        input,
-        validated: &validated,
-        images,
-        footprints: footprints.view(),
-        to_picture: &to_picture,
-        config: "[detect]\nthreshold = 5.0\n".into(),
-        provenance: vec![("version".into(), "0.1.0".into())],
-        skipped: vec![("v3d1".into(), "no overlap".into())],
-        exposures: vec![["v1d1", "r", "0.9", "1200", "0.01", ""].map(String::from).to_vec()],
-        timing: vec![("coadd".into(), 4, 12.3456)],
-    };
-    write_report(folder, &report).unwrap();
-    std::fs::read_to_string(folder.join("index.html")).unwrap()
-}
-
-/// A folder that vanishes; with `FATHOM_KEEP_REPORTS=<folder>` one that stays, to be looked at.
-fn folder(name: &str) -> (Option<tempfile::TempDir>, PathBuf) {
-    match std::env::var_os("FATHOM_KEEP_REPORTS") {
-        Some(kept) => (None, PathBuf::from(kept).join(name)),
-        None => {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().to_path_buf();
-            (Some(folder), path)
-        }
-    }
-}
-
+/// Real data: no truth, no control. What there is, is measured.
 #[test]
-fn the_report_is_one_page_without_references_to_others() {
-    let input = input(2);
-    let (_guard, folder) = folder("truth");
-    let page = report_of(&input, &folder);
-    for part in ["field", "completeness", "layer_completeness", "photometry", "astrometry", "deblending", "false_positives"] {
-        assert!(page.contains(&format!("<section id=\"{part}\">")), "{part}");
-    }
-    // Pixels in base64 may spell any word.
-    let page: String = page.split("data:image/png;base64,").map(|part| part.split_once("\">").map_or(part, |p| p.1)).collect();
-    for forbidden in ["http", "src=\"/", "href", "{{", "NaN", "<link", "<script"] {
-        assert!(!page.contains(forbidden), "{forbidden}");
-    }
-    assert!(page.contains("Synthetic survey &lt;test&gt;"));
-}
-
-/// Real data: no truth, no control. The page shows what there is.
-#[test]
-fn without_truth_the_report_shows_the_rest() {
+fn without_truth_the_rest_is_measured() {
     let mut input = input(1);
-    let images_of = input.clone();
     input.arms[0].truth = Table::new();
     let validated = validate(&ValidateConfig::default(), &input).unwrap();
     assert!(validated.metrics.iter().all(|m| m.name.ends_with("peaks_per_arcmin2") || m.name.ends_with("excess_false_peaks")));
     assert_eq!(validated.matches.n_rows(), 0);
-    let run = RunInfo { name: "real".into(), bands: input.bands.clone(), config_hash: "0".into(), exposures_key: "0".into() };
-    let metrics = MetricsFile { schema: 1, run, notes: Vec::new(), metrics: validated.metrics.clone() };
-    let (images, footprints) = images(&images_of);
-    let report = ReportInput {
-        title: "Real".into(),
-        metrics: &metrics,
-        input: &input,
-        validated: &validated,
-        images: images[..1].to_vec(),
-        footprints: footprints.view(),
-        to_picture: &to_picture,
-        config: String::new(),
-        provenance: Vec::new(),
-        skipped: Vec::new(),
-        exposures: Vec::new(),
-        timing: Vec::new(),
-    };
-    let (_guard, folder) = folder("real");
-    write_report(&folder, &report).unwrap();
-    let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
-    assert!(page.contains("<section id=\"false_positives\">") && !page.contains("<section id=\"photometry\">"));
+    let plots: Vec<&str> = validated.plots.iter().map(|p| p.name.as_str()).collect();
+    assert!(plots.contains(&"false_positives") && !plots.contains(&"photometry"), "{plots:?}");
 }
 
 /// Wherever the sky is cut into pieces, the records are the same to the last bit.

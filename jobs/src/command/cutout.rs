@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use fathom::format::coadd::Plane;
 use fathom::format::fits_write::{FitsWriter, Pixels};
 use fathom::geometry::{Box2, Card, Cards, SkyPoint};
-use fathom_validation::{Panel2d, PanelPixels, write_sheet};
+use fathom_validation::{Panel2d, PanelPixels, White, write_sheet};
 use ndarray::{Array2, Array3, Axis, s};
 use std::path::{Path, PathBuf};
 
@@ -165,7 +165,8 @@ fn place_panels(run: &Run, arm: usize, bands: &[String], planes: &[String], cuts
             let images = bands.iter().map(|b| mosaic.plane(b, Plane::Image, bbox)).collect::<Result<Vec<_>, _>>()?;
             let views: Vec<_> = images.iter().map(|i| i.view()).collect();
             let cube = ndarray::stack(Axis(0), &views)?;
-            row.push(Panel2d { label: bands.join(" "), pixels: PanelPixels::Colour { bands: bands.to_vec(), njy_byx: cube } });
+            let white = White::of(&cube, mean_sigma(run, arm, bands, bbox)?);
+            row.push(Panel2d { label: bands.join(" "), pixels: PanelPixels::Colour { bands: bands.to_vec(), njy_byx: cube, white } });
         }
         for cut in cuts.iter().filter(|c| c.name == *plane || c.name == format!("{}_{plane}", c.band)) {
             let label = cut.name.replace('_', " ");
@@ -175,8 +176,9 @@ fn place_panels(run: &Run, arm: usize, bands: &[String], planes: &[String], cuts
                     PanelPixels::Signed { values: values.clone(), range: 10.0 }
                 }
                 CutPixels::Real(values) if plane == "image" => {
-                    PanelPixels::Light { njy: values.clone(), sigma_njy: sigma(run, arm, &cut.band, bbox)? }
+                    PanelPixels::Light { njy: values.clone(), white: White::of(values, sigma(run, arm, &cut.band, bbox)?) }
                 }
+
                 CutPixels::Real(values) => PanelPixels::Linear(values.clone()),
             };
             row.push(Panel2d { label, pixels });
@@ -192,6 +194,12 @@ fn sigma(run: &Run, arm: usize, band: &str, bbox: &Box2) -> Result<f64> {
     let mut finite: Vec<f32> = variance.iter().copied().filter(|v| v.is_finite() && *v > 0.0).collect();
     let middle = finite.len() / 2;
     Ok(if finite.is_empty() { 1.0 } else { f64::from(*finite.select_nth_unstable_by(middle, f32::total_cmp).1).sqrt() })
+}
+
+/// Mean of the bands' noise \[nJy\].
+fn mean_sigma(run: &Run, arm: usize, bands: &[String], bbox: &Box2) -> Result<f64> {
+    let sum = bands.iter().map(|b| sigma(run, arm, b, bbox)).sum::<Result<f64>>()?;
+    Ok(sum / bands.len().max(1) as f64)
 }
 
 /// A parent, its pixels, its children and the truth on its box, `[band, y, x]` \[nJy\].
@@ -263,29 +271,31 @@ impl Blend {
         cuts
     }
 
-    /// A row in colour, then a row a band: data, model, every child, residual, truth, model - truth.
+    /// A row in colour, then a row a band: data, model, every child, truth, data - model, model - truth.
     fn panels(&self) -> Vec<Vec<Panel2d>> {
         let mut columns: Vec<(String, Array3<f32>, bool)> =
             vec![("data".into(), self.data.clone(), false), ("model".into(), self.model.clone(), false)];
         columns.extend(self.children.iter().enumerate().map(|(i, c)| (format!("child {}", i + 1), c.clone(), false)));
+        columns.extend(self.truth.iter().map(|truth| ("truth".into(), truth.clone(), false)));
         columns.push(("data - model".into(), self.residual(), true));
-        if let Some(truth) = &self.truth {
-            columns.push(("truth".into(), truth.clone(), false));
-            columns.push(("model - truth".into(), &self.model - truth, true));
-        }
+        columns.extend(self.truth.iter().map(|truth| ("model - truth".into(), &self.model - truth, true)));
+        // One brightness for all panels of a row: a faint child looks faint.
+        let mean_sigma = self.sigma_njy.iter().sum::<f64>() / self.sigma_njy.len().max(1) as f64;
+        let white = White::of(&self.data, mean_sigma);
         let colour = |(label, cube, is_difference): &(String, Array3<f32>, bool)| {
-            let shown = PanelPixels::Colour { bands: self.bands.clone(), njy_byx: cube.clone() };
+            let shown = PanelPixels::Colour { bands: self.bands.clone(), njy_byx: cube.clone(), white };
             (!is_difference).then(|| Panel2d { label: label.clone(), pixels: shown })
         };
         let mut rows = if self.bands.len() > 1 { vec![columns.iter().filter_map(colour).collect::<Vec<_>>()] } else { Vec::new() };
         for (b, band) in self.bands.iter().enumerate() {
+            let white = White::of(self.data.index_axis(Axis(0), b), self.sigma_njy[b]);
             let grey = |(label, cube, is_difference): &(String, Array3<f32>, bool)| {
                 let image = cube.index_axis(Axis(0), b).to_owned();
                 let sigma = self.sigma_njy[b];
                 let pixels = if *is_difference {
                     PanelPixels::Signed { values: image.mapv(|v| v / sigma as f32), range: 5.0 }
                 } else {
-                    PanelPixels::Light { njy: image, sigma_njy: sigma }
+                    PanelPixels::Light { njy: image, white }
                 };
                 Panel2d { label: format!("{label}, {band}"), pixels }
             };

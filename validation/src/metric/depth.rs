@@ -43,6 +43,9 @@ impl Tally for Outcomes {
     }
 }
 
+/// Class and regime of a group, and who belongs to it.
+type Group<'a> = (&'a str, &'a str, Box<dyn Fn(&Outcome) -> bool>);
+
 /// The 50 % points of the catalog, for later metrics that ask who is above them.
 pub(crate) struct HalfPoints {
     /// Magnitude per band.
@@ -76,7 +79,7 @@ pub(crate) fn depth(survey: &Survey, out: &mut Vec<Metric>) -> HalfPoints {
     }
     let outcomes = survey.tally(|piece, outcomes: &mut Outcomes| fill(survey, piece, outcomes));
     for (i, (band, name)) in survey.all_and_bands().into_iter().enumerate() {
-        let mut groups: Vec<(&str, &str, Box<dyn Fn(&Outcome) -> bool>)> = vec![
+        let mut groups: Vec<Group> = vec![
             ("", "", Box::new(|_| true)),
             ("", "isolated", Box::new(|o| o.is_isolated)),
             ("", UNAMBIGUOUS, Box::new(|o| !o.is_ambiguous)),

@@ -1,6 +1,6 @@
 //! One figure of a report, and the file that holds them all: metrics.json.
 //!
-//! One file a family: each is filled from pieces of the sky, merges in plan order ([`crate::statistics::Tally`]), and gives records
+//! One file a family: each is filled from pieces of the sky, merges in plan order (`statistics::Tally`), and gives records
 //! and plots. A figure that could not be measured is a record without value, never 0; bins without objects have no record.
 //!
 //! # metrics.json, schema 1
@@ -37,16 +37,21 @@
 //! A record is named by (`name`, `band`, `class`, `regime`), which occurs once. Names, and what each means, stand in the page of the
 //! family's file in `validation/src/metric`.
 
+pub(crate) mod association;
 pub(crate) mod astrometry;
 pub(crate) mod axis;
+pub(crate) mod background;
+pub(crate) mod coadd;
 pub(crate) mod colour;
 pub(crate) mod completeness;
+pub(crate) mod confusion;
 pub(crate) mod curves;
 pub(crate) mod deblending;
 pub(crate) mod depth;
 pub(crate) mod detection_plots;
 pub(crate) mod false_positives;
 pub(crate) mod layers;
+mod objects;
 pub(crate) mod photometry;
 pub(crate) mod purity;
 pub(crate) mod repeatability;

@@ -15,7 +15,7 @@ use crate::survey::Survey;
 use std::collections::BTreeMap;
 
 /// Millimagnitudes per relative flux.
-const MMAG: f64 = 1085.736_2;
+const MMAG: f64 = 1_085.736_2;
 /// Positions that are the same \[arcsec\], and relative fluxes.
 const SAME_ARCSEC: f64 = 1e-3;
 const SAME_FLUX: f64 = 1e-6;

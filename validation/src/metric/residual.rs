@@ -182,6 +182,6 @@ impl Report<'_, '_> {
 }
 
 /// Those of a list that are wanted.
-pub(crate) fn part<'r>(all: &'r [Residual], wanted: impl Fn(&Conditions) -> bool) -> Vec<&'r Residual> {
+pub(crate) fn part(all: &[Residual], wanted: impl Fn(&Conditions) -> bool) -> Vec<&Residual> {
     all.iter().filter(|r| wanted(&r.at)).collect()
 }

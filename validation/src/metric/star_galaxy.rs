@@ -14,7 +14,7 @@ use super::photometry::Fluxes;
 use super::shape::Moments;
 use super::{Figure, Metric};
 use crate::plot::{Corner, MarkKind, Panel, Plot, Section};
-use crate::statistics::interval;
+use crate::statistics::{Interval, interval};
 use crate::survey::Survey;
 
 /// Share of galaxies that may pass for stars.
@@ -112,7 +112,7 @@ fn report(survey: &Survey, out: &mut Vec<Metric>, score: &str, band: &str, regim
             (area(&bins), kept(&bins))
         });
         let (areas, shares) = draws.into_iter().unzip();
-        let figure = |value: f64, (lo, hi): (Option<f64>, Option<f64>)| Figure { value: Some(value), lo, hi, n };
+        let figure = |value: f64, (lo, hi): Interval| Figure { value: Some(value), lo, hi, n };
         (figure(area(&roc.bins), interval(areas)), figure(kept(&roc.bins), interval(shares)))
     } else {
         (Figure { n, ..Figure::NONE }, Figure { n, ..Figure::NONE })

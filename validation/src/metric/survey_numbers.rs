@@ -32,5 +32,5 @@ pub(crate) fn survey_numbers(survey: &Survey, out: &mut Vec<Metric>) {
 /// A flux of none or less than none is beyond any magnitude.
 fn is_beyond(residual: &Residual, pa2_mmag: f64) -> bool {
     let mmag = 2500.0 * (1.0 + residual.error).log10();
-    !(mmag.abs() <= pa2_mmag)
+    mmag.is_nan() || mmag.abs() > pa2_mmag
 }

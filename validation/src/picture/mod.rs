@@ -11,4 +11,4 @@ pub use blend::{BlendChild, BlendSheet};
 pub(crate) use blend::{CHILD_HEADS, SHEET_HEADS, child_stamps, sheet_stamps};
 pub(crate) use field::field_picture;
 pub use field::{BandImage, FieldImage, FieldMark};
-pub use sheet::{Panel2d, PanelPixels, write_sheet};
+pub use sheet::{Panel2d, PanelPixels, White, write_sheet};

@@ -3,7 +3,7 @@
 use super::colour::{Stretch, channels};
 use crate::ValidationError;
 use crate::plot::{Palette, register_fonts};
-use ndarray::{Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array2, Array3, Axis};
 use plotters::prelude::*;
 use std::path::Path;
 
@@ -33,8 +33,8 @@ pub enum PanelPixels {
     Light {
         /// Flux per pixel \[nJy\].
         njy: Array2<f32>,
-        /// Noise of a pixel \[nJy\].
-        sigma_njy: f64,
+        /// Brightness; panels that shall be compared share it.
+        white: White,
     },
     /// Light of several bands in colour, asinh.
     Colour {
@@ -42,6 +42,8 @@ pub enum PanelPixels {
         bands: Vec<String>,
         /// Flux per pixel \[nJy\], `[band, y, x]`.
         njy_byx: Array3<f32>,
+        /// Brightness.
+        white: White,
     },
     /// Values of both signs, from -range (blue) to +range (orange).
     Signed {
@@ -54,6 +56,28 @@ pub enum PanelPixels {
     Linear(Array2<f32>),
     /// Bit planes.
     Mask(Array2<u32>),
+}
+
+/// From noise to white.
+#[derive(Debug, Clone, Copy)]
+pub struct White {
+    /// Noise of a pixel \[nJy\].
+    pub sigma_njy: f64,
+    /// Flux per pixel that is white \[nJy\].
+    pub top_njy: f64,
+}
+
+impl White {
+    /// The brightest of the pixels is white, if it is above ten sigma.
+    #[must_use]
+    pub fn of<'a>(pixels: impl IntoIterator<Item = &'a f32>, sigma_njy: f64) -> Self {
+        let highest = pixels.into_iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        Self { sigma_njy, top_njy: f64::from(highest).max(10.0 * sigma_njy) }
+    }
+
+    fn stretch(self) -> Stretch {
+        Stretch { sky: 0.0, sigma: self.sigma_njy, top: self.top_njy, gains: [1.0; 3] }
+    }
 }
 
 /// Bytes of an image, rows from the top.
@@ -78,19 +102,14 @@ fn bitmap(image: (usize, usize), pixel: impl Fn(usize, usize) -> [u8; 3]) -> Bit
     Bitmap { width, height, rgb }
 }
 
-fn highest(image: ArrayView2<f32>) -> f64 {
-    image.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max).into()
-}
-
 fn draw_pixels(pixels: &PanelPixels) -> Bitmap {
     match pixels {
-        PanelPixels::Light { njy, sigma_njy } => {
-            let stretch = Stretch { sky: 0.0, sigma: *sigma_njy, top: highest(njy.view()).max(10.0 * sigma_njy), gains: [1.0; 3] };
+        PanelPixels::Light { njy, white } => {
+            let stretch = white.stretch();
             bitmap(njy.dim(), |y, x| stretch.pixel([njy[(y, x)]; 3]))
         }
-        PanelPixels::Colour { bands, njy_byx } => {
-            let rgb = channels(bands, |i| njy_byx.index_axis(Axis(0), i));
-            let stretch = Stretch::of_field(&rgb);
+        PanelPixels::Colour { bands, njy_byx, white } => {
+            let (rgb, stretch) = (channels(bands, |i| njy_byx.index_axis(Axis(0), i)), white.stretch());
             bitmap(rgb[0].dim(), |y, x| stretch.pixel([rgb[0][(y, x)], rgb[1][(y, x)], rgb[2][(y, x)]]))
         }
         PanelPixels::Signed { values, range } => coloured(values, Palette::Diverging, (-range, *range)),
@@ -184,16 +203,18 @@ mod tests {
         let path = folder.path().join("a.png");
         let mut ramp = Array2::from_shape_fn((30, 40), |(y, x)| (x as f32) - (y as f32));
         ramp[(3, 3)] = f32::NAN;
+        let white = White::of(&ramp, 1.0);
+        assert!((white.top_njy - 39.0).abs() < 1e-9);
         let panel = |label: &str, pixels| Panel2d { label: label.into(), pixels };
         let rows = [
             vec![
-                panel("light", PanelPixels::Light { njy: ramp.clone(), sigma_njy: 1.0 }),
+                panel("light", PanelPixels::Light { njy: ramp.clone(), white }),
                 panel("signed", PanelPixels::Signed { values: ramp.clone(), range: 5.0 }),
                 panel("linear", PanelPixels::Linear(ramp.clone())),
             ],
             vec![
                 panel("mask", PanelPixels::Mask(Array2::ones((30, 40)))),
-                panel("colour", PanelPixels::Colour { bands: vec!["g".into(), "r".into()], njy_byx: Array3::ones((2, 30, 40)) }),
+                panel("colour", PanelPixels::Colour { bands: vec!["g".into(), "r".into()], njy_byx: Array3::ones((2, 30, 40)), white }),
                 panel("constant", PanelPixels::Linear(Array2::ones((30, 40)))),
             ],
         ];

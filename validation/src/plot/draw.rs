@@ -1,6 +1,6 @@
 //! Draws a [`Plot`](super::Plot): its panels as SVG elements for the page, all of it as PNG.
 
-use super::marks::{colour_bar, draw_mark};
+use super::marks::{Chart, colour_bar, draw_mark};
 use super::{Corner, MarkKind, Panel, Plot};
 use crate::ValidationError;
 use crate::picture::png::rgb as encode;
@@ -128,23 +128,27 @@ where
     if let Some((range, label, palette)) = heat {
         colour_bar(&bar, range, label, palette, scale)?;
     }
-    if panel.marks.iter().any(|m| !m.label.is_empty() && !matches!(m.kind, MarkKind::Heat { .. })) {
-        chart
-            .configure_series_labels()
-            .position(match panel.legend {
-                Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
-                Corner::UpperRight => SeriesLabelPosition::UpperRight,
-                Corner::LowerRight => SeriesLabelPosition::LowerRight,
-                Corner::LowerLeft => SeriesLabelPosition::LowerLeft,
-            })
-            .margin(px(8.0))
-            .legend_area_size(px(28.0))
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font(font(13.0))
-            .draw()?;
+    draw_legend(&mut chart, panel, scale)
+}
+
+fn draw_legend<'a, DB: DrawingBackend + 'a>(chart: &mut Chart<'a, DB>, panel: &Panel, scale: f64) -> Result<(), DrawError<DB>> {
+    if !panel.marks.iter().any(|m| !m.label.is_empty() && !matches!(m.kind, MarkKind::Heat { .. })) {
+        return Ok(());
     }
-    Ok(())
+    chart
+        .configure_series_labels()
+        .position(match panel.legend {
+            Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
+            Corner::UpperRight => SeriesLabelPosition::UpperRight,
+            Corner::LowerRight => SeriesLabelPosition::LowerRight,
+            Corner::LowerLeft => SeriesLabelPosition::LowerLeft,
+        })
+        .margin((8.0 * scale).round() as i32)
+        .legend_area_size((28.0 * scale).round() as i32)
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(200, 200, 200))
+        .label_font(("sans-serif", 13.0 * scale).into_font().color(&INK))
+        .draw()
 }
 
 /// `600`, not `600.0`: as many digits as the distance of the ticks needs.

@@ -8,7 +8,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+/// Axes of a panel.
+pub(super) type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws one series; what lies outside the axes is left out, for a line along the frame would look like data.
 pub(super) fn draw_mark<'a, DB: DrawingBackend + 'a>(
@@ -57,13 +58,8 @@ where
             chart.draw_series(LineSeries::new(on_axis(&outline), colour.stroke_width(width)))?
         }
         MarkKind::Heat { x, y, values_yx, range, palette, .. } => {
-            let (ny, nx) = (values_yx.len(), values_yx.first().map_or(0, Vec::len));
-            let edge = |(low, high): (f64, f64), i: usize, n: usize| low + (high - low) * i as f64 / n as f64;
-            let cells = values_yx.iter().enumerate().flat_map(|(j, row)| row.iter().enumerate().map(move |(i, value)| (i, j, *value)));
-            let cells = cells.filter_map(|(i, j, value)| Some((i, j, palette.colour(f64::from(value?), *range))));
-            chart.draw_series(cells.map(|(i, j, colour)| {
-                Rectangle::new([(edge(*x, i, nx), edge(*y, j, ny)), (edge(*x, i + 1, nx), edge(*y, j + 1, ny))], colour.filled())
-            }))?
+            let cells = cells([*x, *y], values_yx);
+            chart.draw_series(cells.map(|(corners, v)| Rectangle::new(corners, palette.colour(v, *range).filled())))?
         }
     };
     if !label.is_empty() && !matches!(mark.kind, MarkKind::Heat { .. }) {
@@ -71,6 +67,16 @@ where
         drawn.label(label).legend(move |(x, y)| legend_mark(&kind, (x, y), colour, scale));
     }
     Ok(())
+}
+
+/// Corners and values of the cells of a map that have one.
+fn cells([x, y]: [(f64, f64); 2], values_yx: &[Vec<Option<f32>>]) -> impl Iterator<Item = ([(f64, f64); 2], f64)> {
+    let (ny, nx) = (values_yx.len(), values_yx.first().map_or(0, Vec::len));
+    let edge = |(low, high): (f64, f64), i: usize, n: usize| low + (high - low) * i as f64 / n as f64;
+    let all = values_yx.iter().enumerate().flat_map(|(j, row)| row.iter().enumerate().map(move |(i, value)| (i, j, *value)));
+    all.filter_map(move |(i, j, value)| {
+        Some(([(edge(x, i, nx), edge(y, j, ny)), (edge(x, i + 1, nx), edge(y, j + 1, ny))], f64::from(value?)))
+    })
 }
 
 fn bars_and_points<'c, 'a, DB: DrawingBackend + 'a>(

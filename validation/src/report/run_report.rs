@@ -1,7 +1,7 @@
 //! What a run's report says, in which order.
 
 use super::document::{Block, Chapter, Document, Grid, Stamp, StampGrid};
-use super::tables::{headlines, stage_tables};
+use super::tables::{headlines, long, stage_tables};
 use super::verdicts::verdicts;
 use crate::key_figures::number;
 use crate::picture::{BlendSheet, CHILD_HEADS, FieldImage, SHEET_HEADS, child_stamps, field_picture, sheet_stamps};
@@ -100,7 +100,7 @@ impl RunReport {
             blocks.push(Block::Heading(note.title.clone()));
             blocks.push(Block::Text(note.text.clone()));
             if !note.grid.rows.is_empty() {
-                blocks.push(long(note.grid.clone()));
+                blocks.push(long(format!("{} rows", note.grid.rows.len()), note.grid.clone()));
             }
         }
         if section == Section::Coadd {
@@ -174,14 +174,6 @@ fn pairs(heads: [&str; 2], rows: &[(String, String)]) -> Grid {
     grid
 }
 
-/// A table, folded if it is longer than a screen.
-fn long(grid: Grid) -> Block {
-    if grid.rows.len() <= 24 {
-        return Block::Table(grid);
-    }
-    Block::Fold { summary: format!("{} rows", grid.rows.len()), blocks: vec![Block::Table(grid)] }
-}
-
 fn sheet_blocks(sheet: &BlendSheet) -> Vec<Block> {
     // Without the truth's pixels the columns that need them would be empty.
     let has_truth = sheet.truth_njy_byx.is_some();
@@ -246,4 +238,113 @@ fn child_grid(sheet: &BlendSheet) -> Grid {
         }
     }
     grid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Figure;
+    use crate::picture::BlendChild;
+    use crate::report::{html, markdown};
+    use crate::{Outcome, Quantity, RunInfo, Verdict};
+    use ndarray::Array3;
+
+    fn report(metrics: Vec<Metric>, requirements: Vec<Verdict>) -> RunReport {
+        let run = RunInfo { name: "trial".into(), bands: vec!["g".into()], config_hash: "0".into(), exposures_key: "0".into() };
+        RunReport {
+            title: "trial".into(),
+            metrics: MetricsFile { schema: 1, run, notes: vec!["arm main: the catalog has no rows".into()], metrics, requirements },
+            plots: vec![],
+            maps: vec![],
+            facts: vec![("seed".into(), "1".into())],
+            field: None,
+            blends: vec![],
+            blends_note: String::new(),
+            stage_texts: vec![],
+            skipped: vec![("main/g_01".into(), "no PSF".into())],
+            config: "[run]".into(),
+            provenance: vec![("host".into(), "here".into())],
+            timing: vec![],
+        }
+    }
+
+    fn verdict(name: &str, outcome: Outcome) -> Verdict {
+        Verdict {
+            name: name.into(),
+            metric: "detection.purity".into(),
+            band: String::new(),
+            class: String::new(),
+            regime: String::new(),
+            of: Quantity::Value,
+            min: Some(0.9),
+            max: None,
+            unit: String::new(),
+            value: (outcome != Outcome::NotMeasured).then_some(0.8),
+            lo: None,
+            hi: None,
+            n: 10,
+            margin: None,
+            is_certain: true,
+            outcome,
+            why: "to be trusted".into(),
+        }
+    }
+
+    /// Every record has a place, verdicts stand in the summary with what fails first, and the text has all but the provenance.
+    #[test]
+    fn a_report_says_everything_once() {
+        let metric = |name: &str| Metric::new(name, "", Figure { value: Some(0.8), lo: None, hi: None, n: 10 });
+        let metrics = vec![metric("detection.purity"), metric("deblend.blend_fraction").regime("snr 5-10"), metric("unheard.of")];
+        let verdicts = [("a", Outcome::Pass), ("b", Outcome::Fail), ("c", Outcome::NotMeasured)].map(|(n, o)| verdict(n, o));
+        let document = report(metrics, verdicts.into()).document();
+        let ids: Vec<&str> = document.chapters.iter().map(|c| c.id.as_str()).collect();
+        assert_eq!(ids, ["summary", "detection", "deblending", "others", "configuration"]);
+        let text = markdown::text(&document);
+        for part in ["arm main: the catalog has no rows", "1 pass, 1 fail, 1 are not measured.", "no PSF", "unheard.of", "snr 5-10"] {
+            assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
+        }
+        assert!(text.find("| b ").unwrap() < text.find("| a ").unwrap() && !text.contains("here"), "{text}");
+        let page = html::page(&document).unwrap();
+        assert!(page.contains("here") && page.contains("class=\"bad\">fail") && !page.contains("://"), "{page}");
+    }
+
+    /// Without anything measured the page says so, and does not fail.
+    #[test]
+    fn nothing_measured_is_said() {
+        let text = markdown::text(&report(vec![], vec![]).document());
+        assert!(text.contains("Without truth there is nothing to judge") && text.contains("**purity**: not measured"), "{text}");
+    }
+
+    /// What a child holds is summed from its pixels; without the truth's pixels no column stays empty.
+    #[test]
+    fn a_sheet_shows_what_there_is() {
+        let child = BlendChild {
+            object_id: 11,
+            truth_id: 5,
+            status: "matched".into(),
+            separation_arcsec: 0.1,
+            flux_njy: vec![[3.0, 0.5, 8.0]],
+            njy_byx: Array3::from_elem((1, 2, 3), 1.0),
+            truth_njy_byx: None,
+        };
+        let mut sheet = BlendSheet {
+            parent_id: 10,
+            at_deg: (150.0, 2.0),
+            score: "score 3".into(),
+            bands: vec!["g".into()],
+            sigma_njy: vec![1.0],
+            data_njy_byx: Array3::from_elem((1, 2, 3), 1.0),
+            truth_njy_byx: None,
+            children: vec![child],
+            n_missed: 0,
+        };
+        assert_eq!(child_grid(&sheet).rows[0][6..], ["8", "6", "0.7500", "3", "0.5000"]);
+        let columns = |sheet: &BlendSheet| match &sheet_blocks(sheet)[..2] {
+            [Block::Stamps(all), Block::Stamps(children)] => (all.heads.len(), all.rows[0].1.len(), children.heads.len()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(columns(&sheet), (3, 3, 1));
+        sheet.truth_njy_byx = Some(sheet.data_njy_byx.clone());
+        assert_eq!(columns(&sheet), (5, 5, 3));
+    }
 }

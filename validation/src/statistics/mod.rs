@@ -22,6 +22,9 @@ use statrs::distribution::{ContinuousCDF, Gamma};
 /// Half-width of the 95 % interval of a unit normal.
 pub const Z95: f64 = 1.959_963_985;
 
+/// Lower and upper end of an interval; none where it is not known.
+pub type Interval = (Option<f64>, Option<f64>);
+
 /// Wilson's interval of a share k of n.
 ///
 /// # Source
@@ -104,7 +107,7 @@ impl Bootstrap<'_> {
 
 /// 2.5 and 97.5 % points of the finite draws; none if fewer than half are finite.
 #[must_use]
-pub fn interval(draws: Vec<f64>) -> (Option<f64>, Option<f64>) {
+pub fn interval(draws: Vec<f64>) -> Interval {
     let n_all = draws.len();
     let mut finite: Vec<f64> = draws.into_iter().filter(|d| d.is_finite()).collect();
     if finite.len() < 2 || 2 * finite.len() < n_all {

@@ -7,7 +7,7 @@
 //! # Source
 //! Hanley & MacGibbon 2006, Comput. Methods Programs Biomed. 83, 57 (Poisson weights); Norberg et al. 2009, MNRAS 396, 19 (blocks).
 
-use super::{Tally, interval, mad_std, mean, median, std};
+use super::{Interval, Tally, interval, mad_std, mean, median, std};
 use crate::metric::Figure;
 use fathom::random::keyed_rng;
 use rand::Rng;
@@ -190,12 +190,7 @@ impl Replicates {
 
     /// Interval of a statistic of sums: `statistic` gets the sums of one replicate.
     #[must_use]
-    pub fn interval_of(
-        &self,
-        n_places: usize,
-        entries: Vec<(u32, usize, f64)>,
-        statistic: impl Fn(&[f64]) -> f64 + Sync,
-    ) -> (Option<f64>, Option<f64>) {
+    pub fn interval_of(&self, n_places: usize, entries: Vec<(u32, usize, f64)>, statistic: impl Fn(&[f64]) -> f64 + Sync) -> Interval {
         if spans_blocks(entries.iter().map(|e| e.0)) { interval(self.map_sums(n_places, entries, statistic)) } else { (None, None) }
     }
 
@@ -204,10 +199,10 @@ impl Replicates {
     pub fn summary(&self, samples: &Samples) -> Summary {
         let values = samples.values();
         let n = values.len() as u64;
-        let figure = |value: f64, (lo, hi): (Option<f64>, Option<f64>)| {
+        let figure = |value: f64, (lo, hi): Interval| {
             if value.is_finite() { Figure { value: Some(value), lo, hi, n } } else { Figure { n, ..Figure::NONE } }
         };
-        let (of_median, of_mad) = self.quantile_intervals(samples);
+        let [of_median, of_mad] = self.quantile_intervals(samples);
         let centre = mean(&values);
         // Sums about the mean: Σx² - n x̄² would cancel.
         let moments = |&(block, x): &(u32, f64)| [(block, 0, 1.0), (block, 1, x - centre), (block, 2, (x - centre).powi(2))];
@@ -229,9 +224,9 @@ impl Replicates {
     }
 
     /// Intervals of the median and of the scatter about it.
-    fn quantile_intervals(&self, samples: &Samples) -> ((Option<f64>, Option<f64>), (Option<f64>, Option<f64>)) {
+    fn quantile_intervals(&self, samples: &Samples) -> [Interval; 2] {
         if !spans_blocks(samples.rows.iter().map(|r| r.0)) {
-            return ((None, None), (None, None));
+            return [(None, None); 2];
         }
         let mut sorted = samples.rows.clone();
         sorted.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
@@ -254,7 +249,7 @@ impl Replicates {
             medians.push(centre);
             scatters.push(1.482_602_2 * distribution.half_width(centre));
         }
-        (interval(medians), interval(scatters))
+        [interval(medians), interval(scatters)]
     }
 }
 
@@ -355,7 +350,9 @@ mod tests {
             let samples: Samples = of.iter().map(|&b| (b, StandardNormal.sample(&mut rng))).collect();
             let summary = Replicates::new(&blocks, 1, 400).summary(&samples);
             let root = (n as f64).sqrt();
-            for (figure, sigma) in [(summary.mean, 1.0), (summary.median, 1.2533), (summary.std, 0.7071), (summary.mad_std, 1.167)] {
+            for (figure, sigma) in
+                [(summary.mean, 1.0), (summary.median, 1.2533), (summary.std, std::f64::consts::FRAC_1_SQRT_2), (summary.mad_std, 1.167)]
+            {
                 let half = 0.5 * (figure.hi.unwrap() - figure.lo.unwrap());
                 assert!((half * root / sigma / super::super::Z95 - 1.0).abs() < 0.2, "n {n}: {}", half * root / sigma);
                 assert!(figure.lo.unwrap() <= figure.value.unwrap() && figure.value.unwrap() <= figure.hi.unwrap());

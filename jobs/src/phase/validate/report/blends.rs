@@ -13,7 +13,7 @@ use fathom::format::truth_pixels::TruthPixels;
 use fathom::geometry::{Box2, PixelPoint, SkyPoint};
 use fathom_validation::{BlendChild, BlendSheet};
 use ndarray::{Array3, Axis};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Blends shown.
@@ -72,7 +72,7 @@ fn by_held_light(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
     }
     let (truth_rows, catalog_rows) = (rows_by_id(&shown.truth), rows_by_id(&shown.catalog));
     let matched = matches.i64("object_id")?.iter().zip(matches.i64("truth_id")?).zip(matches.text("status")?);
-    let truth_of: HashMap<i64, i64> = matched.filter(|(_, status)| *status == "matched").map(|((o, t), _)| (*o, *t)).collect();
+    let truth_of: BTreeMap<i64, i64> = matched.filter(|(_, status)| *status == "matched").map(|((o, t), _)| (*o, *t)).collect();
     let score = |parent: i64, blend: &Deblended| {
         let children = blend.children.iter().enumerate().filter_map(|(k, child)| {
             let id = object_id(parent, 0, k as u32 + 1);

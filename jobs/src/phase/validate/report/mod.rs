@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use fathom::catalog::Table;
 use fathom_validation::report::{RunReport, write_document};
 use fathom_validation::{MetricsFile, PlotsFile};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Writes `report/` from metrics.json, plots.json, validation.h5 and the products.
 pub fn report(run: &Run) -> Result<()> {
@@ -72,9 +72,9 @@ impl Shown {
     }
 }
 
-/// Row of every id; only looked up in.
-fn rows_by_id(table: &Table) -> HashMap<i64, usize> {
-    table.i64("id").map_or_else(|_| HashMap::new(), |ids| ids.iter().enumerate().map(|(row, id)| (*id, row)).collect())
+/// Row of every id.
+fn rows_by_id(table: &Table) -> BTreeMap<i64, usize> {
+    table.i64("id").map_or_else(|_| BTreeMap::new(), |ids| ids.iter().enumerate().map(|(row, id)| (*id, row)).collect())
 }
 
 /// What was run, for the summary.
