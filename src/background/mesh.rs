@@ -46,13 +46,14 @@ impl BackgroundMesh {
         let along_y = spline_basis(n_rows, self.bbox.y0, self.bbox.height, part.y0, part.height);
         // Rows of nodes on the columns of the part first: then every pixel costs n_rows products.
         let rows: Vec<Array1<f64>> = self.nodes_adu.rows().into_iter().map(|nodes| along_x.dot(&nodes)).collect();
-        Array2::from_shape_fn(part.shape(), |(y, x)| {
-            let mut sum = 0.0;
-            for (row, weight) in rows.iter().zip(along_y.row(y)) {
-                sum += row[x] * weight;
-            }
-            sum as f32
-        })
+        let mut out = Array2::zeros(part.shape());
+        let mut sums = Array1::<f64>::zeros(part.shape().1);
+        for (mut out, weights) in out.rows_mut().into_iter().zip(along_y.rows()) {
+            sums.fill(0.0);
+            rows.iter().zip(weights).for_each(|(row, weight)| sums.scaled_add(*weight, row));
+            out.zip_mut_with(&sums, |value, sum| *value = *sum as f32);
+        }
+        out
     }
 }
 

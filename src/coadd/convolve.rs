@@ -11,11 +11,13 @@ pub(super) type Phases = (u32, u32);
 pub(super) const PLACE_BITS: u32 = 10;
 
 /// Position between two rows of the table, in 0..1.
+#[inline(always)]
 fn place(phase: u32) -> f32 {
     (phase & ((1 << PLACE_BITS) - 1)) as i32 as f32 * (1.0 / (1 << PLACE_BITS) as f32)
 }
 
 /// Weights of one axis, `L` lanes: linear between two rows of a table.
+#[inline(always)]
 pub(super) fn lanes<const L: usize>(table: &[f32], phase: u32) -> [f32; L] {
     let t = place(phase);
     let (a, b) = table[(phase >> PLACE_BITS) as usize * L..][..2 * L].split_at(L);

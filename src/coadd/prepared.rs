@@ -60,18 +60,19 @@ impl Prepared {
         rows.into_par_iter().enumerate().for_each(|(y, (flux, variance, bits))| {
             let row = y * width..(y + 1) * width;
             let (image, mask, plane) = (&inputs.0[row.clone()], &inputs.1[row.clone()], &inputs.2[row.clone()]);
-            let is_good = |x: usize| mask[x] & MaskPlane::UNUSABLE == 0;
-            let mut set = |x: usize, c: f32| {
-                flux[x] = if is_good(x) { (image[x] - flux[x]) * c } else { 0.0 };
-                variance[x] = if is_good(x) { plane[x] * c * c } else { 0.0 };
+            // Slices of one length: the loops become vectors.
+            let values = flux.iter_mut().zip(variance).zip(image).zip(plane).zip(mask).map(|((((f, v), z), p), m)| (f, v, z, p, *m));
+            let set = |((f, v, z, p, m), c): ((&mut f32, &mut f32, &f32, &f32, u32), f32)| {
+                let is_good = m & MaskPlane::UNUSABLE == 0;
+                let (flux_njy, variance_njy2) = ((z - *f) * c, p * c * c);
+                (*f, *v) = (if is_good { flux_njy } else { 0.0 }, if is_good { variance_njy2 } else { 0.0 });
             };
             match &njy_per_adu {
-                Calibration::Uniform(c) => (0..width).for_each(|x| set(x, *c)),
-                Calibration::Map(map) => pixels(map)[row].iter().enumerate().for_each(|(x, c)| set(x, *c)),
+                Calibration::Uniform(c) => values.map(|value| (value, *c)).for_each(set),
+                Calibration::Map(map) => values.zip(pixels(map)[row].iter().copied()).for_each(set),
             }
-            for (first, word) in (0..width).step_by(64).zip(&mut bits[1..]) {
-                let n = 64.min(width - first);
-                let good = (0..n).fold(0u64, |good, k| good | u64::from(is_good(first + k)) << k);
+            for (mask, word) in mask.chunks(64).zip(&mut bits[1..]) {
+                let good = mask.iter().rev().fold(0u64, |good, m| good << 1 | u64::from(m & MaskPlane::UNUSABLE == 0));
                 *word = !good;
             }
         });

@@ -130,8 +130,9 @@ impl Warper<'_> {
         }
     }
 
-    /// The good taps' share of Σk (which is 1) and of Σk²: all less the bad ones, which are few.
-    #[cold]
+    /// The good taps' share of Σk (which is 1) and of Σk²: all less the bad ones, which are few. Inlined for the fused multiply-adds of the
+    /// weights, which are calls where the processor's features are not known.
+    #[inline(always)]
     fn renormalise<const N: usize, const L: usize>(
         &self,
         (ax, ay): (usize, usize),
