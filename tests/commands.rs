@@ -2,7 +2,7 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 10] = ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "validate"];
+const PHASES: [&str; 11] = ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "assess", "validate"];
 
 #[test]
 fn every_phase_says_what_it_reads_and_writes() {

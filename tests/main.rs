@@ -1,6 +1,7 @@
 //! End to end: the real binary under the real launcher, one story a file.
 
 mod architecture;
+mod assess;
 mod bad_input;
 mod catalog_access;
 mod commands;

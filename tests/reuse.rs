@@ -55,7 +55,7 @@ fn threads_and_verbosity_are_in_no_key() {
     let folder = launch::temporary();
     let more = ["--threads", "1", "-v", "--reuse", launch::text(launch::reference())];
     let run = launch::smoke(1, folder.path(), &more);
-    for phase in ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "validate"] {
+    for phase in ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "assess", "validate"] {
         assert_eq!(run.tasks(phase).0, 0, "{phase}: {run}");
     }
 }

@@ -175,3 +175,42 @@ fn every_exposure_says_what_it_holds() {
         assert!(n_inside > 10, "{}: {n_inside} objects", path.display());
     }
 }
+
+/// Positions and shapes: who has bounds, that blends know less, and that a star's bound is √2 σ / S/N of its PSF (σ / S/N if its own photons are the noise,
+/// which those of bright stars are); neighbours stand in the table of covariances with errors that go against each other.
+#[test]
+fn every_object_has_bounds_of_position_and_shape() {
+    let table = launch::run_table(launch::reference(), "truth");
+    let (class, id) = (table.text("class").unwrap(), table.i64("id").unwrap());
+    let column = |name: &str| table.f64(name).unwrap();
+    let is_star = |i: usize| class[i] == "star";
+    let snr = |i: usize| ["g", "r"].map(|b| column(&format!("{b}_snr_optimal"))[i].powi(2)).iter().sum::<f64>().sqrt();
+    let (mut n_stars, mut n_galaxies) = (0, 0);
+    for i in 0..table.n_rows() {
+        for name in ["ra", "dec", "radius", "e1", "e2"] {
+            let [alone, blend] = ["alone", "blend"].map(|how| column(&format!("{name}_err_{how}"))[i]);
+            assert!(alone.is_nan() || blend.is_nan() || blend >= alone * (1.0 - 1e-6), "row {i} knows more of {name} in its blend");
+            let is_shape = !["ra", "dec"].contains(&name);
+            assert!(!(is_shape && is_star(i)) || alone.is_nan(), "row {i}: a star with {name}");
+            assert!(snr(i) < 5.0 || (is_shape && is_star(i)) || alone > 0.0, "row {i}: no bound of {name} at S/N {}", snr(i));
+        }
+        if is_star(i) && snr(i) > 10.0 {
+            // The seeing is 0.6 to 1.2 arcsec: σ = 0.25 to 0.5.
+            let of_flux = |b: &str| (column(&format!("{b}_flux"))[i] / column(&format!("{b}_flux_err_alone"))[i]).powi(2);
+            let sigma_arcsec = 1e-3 * column("ra_err_alone")[i] * (of_flux("g") + of_flux("r")).sqrt() / 2f64.sqrt();
+            assert!((0.15..0.7).contains(&sigma_arcsec), "row {i}: PSF of sigma {sigma_arcsec}");
+            n_stars += 1;
+        }
+        n_galaxies += usize::from(column("radius_err_alone")[i] > 0.0);
+    }
+    assert!(n_stars >= 3 && n_galaxies > 10, "{n_stars} stars, {n_galaxies} galaxies");
+    let blends = launch::run_table(launch::reference(), "blend_fisher");
+    assert!(blends.n_rows() > 4, "{} rows", blends.n_rows());
+    let (overlap, covariance) = (blends.f64("r_overlap").unwrap(), blends.f64("r_flux_covariance").unwrap());
+    let n_against = overlap.iter().zip(covariance).filter(|(o, c)| **o > 0.3 && **c < 0.0).count();
+    let n_close = overlap.iter().zip(covariance).filter(|(o, c)| **o > 0.3 && c.is_finite()).count();
+    assert!(2 * n_against > n_close, "{n_against} of {n_close}");
+    assert!(["id", "neighbour_id"].iter().all(|name| blends.i64(name).unwrap().iter().all(|b| id.contains(b))));
+    let (pair, delta_chi2) = (table.i64("pair_id").unwrap(), column("pair_delta_chi2"));
+    assert!(pair.iter().zip(delta_chi2).all(|(p, d)| (*p != 0) == (*d >= 0.0)) && pair.iter().any(|p| *p != 0));
+}

@@ -42,4 +42,4 @@ pub use inject::{InjectionConfig, inject};
 pub use object::{Bulge, Morphology, TruthObject};
 pub use population::{BlendFraction, blend_fraction};
 pub use profile::{GaussianMixture, SERSIC_RANGE, Sersic, StampGalaxy, StampLibrary};
-pub use render::{Renderer, counts_of, reach, render_object};
+pub use render::{Renderer, Responses, counts_of, reach, render_object};

@@ -218,6 +218,47 @@ fn stamp_noise_is_known() {
     assert_relative_eq!(variance.sqrt(), expected, max_relative = 0.2);
 }
 
+/// Fluxes by the matched filter of the noiseless galaxy scatter over noisy stamps as `stamp_noise_of_filter` says: 300 stamps, 4 %; sizes are matched.
+#[test]
+fn stamp_noise_scatters_fluxes() {
+    use rand_distr::{Distribution, StandardNormal};
+    let meta = meta(gaussian_psf(SIGMA_PX));
+    let noise = 2e-4;
+    let clean = round_stamp(noise);
+    let object = |stamp: StampGalaxy| TruthObject {
+        half_light_radius_arcsec: 0.4 * stamp.half_light_radius_arcsec() / clean.half_light_radius_arcsec(),
+        axis_ratio: 0.8,
+        position_angle_deg: 30.0,
+        sersic_n: 1.0,
+        morphology: Morphology::Stamp(Arc::new(stamp)),
+        ..TruthObject::point(1, meta.wcs.pixel_to_sky(PixelPoint::new(150.2, 149.9)), FLUX)
+    };
+    let renderer = Renderer::new(&meta);
+    let blob = |side: usize, sigma: f64| {
+        let c = (side as f64 - 1.0) / 2.0;
+        Array2::from_shape_fn((side, side), |(j, i)| {
+            (-0.5 * ((i as f64 - c).powi(2) + (j as f64 - c).powi(2)) / (sigma * sigma)).exp() / (TAU * sigma * sigma)
+        })
+    };
+    let (light, psf) = (blob(64, 0.25f64.hypot(0.06) / 0.04), blob(31, 0.06 / 0.04));
+    let profile = renderer.render_square(&object(clean.clone()), 32).unwrap().1 / FLUX;
+    let expected = renderer.stamp_noise_of_filter(&object(clean.clone()), profile.view(), profile.view());
+    let norm = profile.iter().map(|m| m * m).sum::<f64>();
+    let fluxes: Vec<f64> = (0..300)
+        .map(|k| {
+            let mut rng = fathom::random::keyed_rng(6, "stamp-noise-of-flux", k, 0);
+            let image = light.mapv(|v| v + noise * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, &mut rng));
+            let noisy = object(StampGalaxy::new("noisy", image.view(), 0.04, psf.view(), noise).unwrap());
+            let pixels = renderer.render_square(&noisy, 32).unwrap().1;
+            pixels.iter().zip(&profile).map(|(z, m)| z * m).sum::<f64>() / norm / FLUX
+        })
+        .collect();
+    let mean = fluxes.iter().sum::<f64>() / 300.0;
+    let scatter = (fluxes.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / 299.0).sqrt();
+    println!("scatter {scatter:.5} of the flux, expected {expected:.5}, mean {mean:.5}");
+    assert_relative_eq!(scatter, expected, max_relative = 4.0 / 600f64.sqrt());
+}
+
 /// Whole stamps and squares cut to size are the same pixels, also with a PSF that varies and one that is hardly sampled.
 #[test]
 fn squares_and_whole_stamps_agree() {

@@ -21,6 +21,7 @@ pub mod product;
 pub mod run;
 pub mod table;
 pub mod truth;
+pub mod truth_limits;
 pub mod truth_pixels;
 pub mod visit;
 

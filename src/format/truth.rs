@@ -42,8 +42,17 @@
 //! | `<band>_snr_true` | | significance of the object's peak in the noiseless likelihood map |
 //! | `<band>_flux_err_limit` | nJy | Cramér-Rao bound of a point source's flux by the likelihood maps, its own noise included |
 //! | `<band>_snr_optimal` | | matched filter of the object itself over the exposures' usable pixels, noise of the background |
-//! | `<band>_flux_err_alone`, `<band>_flux_err_blend` | nJy | bound of the flux, noise of all true light included: all else known; fluxes of what overlaps unknown |
+//! | `<band>_flux_err_alone`, `<band>_flux_err_blend` | nJy | bound of the flux, noise of everything in the pixels included, and the noise in a real galaxy's stamp |
+//! | `ra_err_alone`, `dec_err_alone`, `ra_err_blend`, `dec_err_blend` | mas | bound of the position on the sky (cos(dec) included), from all bands |
+//! | `radius_err_alone`, `radius_err_blend` | arcsec | bound of the circularised half-light radius √(ab), from all bands; NaN for point sources |
+//! | `e1_err_alone`, `e2_err_alone`, `e1_err_blend`, `e2_err_blend` | | bound of the ellipticity (a² - b²)/(a² + b²) (cos 2φ, sin 2φ), φ the position angle |
+//! | `pair_id` | | nearest other object within 2 FWHM (both of `truth.min_snr` at least); 0 for none |
+//! | `pair_delta_chi2` | | χ² that the best single source in the place of both leaves unexplained; half of the pairs are recognised at 22.9 |
 //! | `is_usable` | | covered in all bands, not saturated, not beside a real object of the control run |
+//!
+//! Bounds are Cramér and Rao's: *alone* with all parameters of the object itself unknown (its fluxes, position, size and ellipticity; the profile
+//! is known), *blend* with those of all members of its blend unknown as well ([`super::truth_limits`] says who they are, and has the covariances). They are
+//! NaN where pixels do not tell, or members cannot be told apart; below `truth.min_snr` an object's position and shape count as known.
 //!
 //! A table `drawn` (`<arm>/drawn/<id>.h5`) says what stands on one exposure: `id`, `x`, `y` \[pixel\], `flux` \[nJy\] at its time.
 

@@ -75,19 +75,30 @@ pub fn write(path: &Path, key: &str, bands: &[String], objects: &[TruthPixels]) 
 /// # Errors
 /// [`FormatError`].
 pub fn read(path: &Path) -> Result<(Vec<String>, Vec<TruthPixels>), FormatError> {
+    read_if(path, |_| true)
+}
+
+/// Reads the objects of a batch whose boxes are `wanted`; pixels of others are not touched.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn read_if(path: &Path, wanted: impl Fn(&Box2) -> bool) -> Result<(Vec<String>, Vec<TruthPixels>), FormatError> {
     let root = Node::open(path, Some(FORMAT))?;
     let bands = if root.count("n_bands")? > 0 { root.texts("bands")? } else { Vec::new() };
     let group = root.child("objects", "the objects")?;
     let id = group.column::<i64>("id")?;
     let column = |name| group.column_of::<i32>(name, id.len());
     let (x0, y0, width, height) = (column("x0")?, column("y0")?, column("width")?, column("height")?);
-    let values = root.read::<f32, ndarray::Ix2>("values_njy")?;
-    let ranges = take_ranges(&group, "offsets", id.len(), values.ncols())?;
-    let mut objects = Vec::with_capacity(id.len());
+    let (_, n_pixels) = root.shape_2d::<f32>("values_njy")?;
+    let ranges = take_ranges(&group, "offsets", id.len(), n_pixels)?;
+    let mut objects = Vec::new();
     for (i, range) in ranges.into_iter().enumerate() {
         let bbox = Box2::new(x0[i], y0[i], width[i], height[i]);
+        if !wanted(&bbox) {
+            continue;
+        }
         let (ny, nx) = bbox.shape();
-        let part = values.slice(s![.., range]).to_owned();
+        let part = root.read_part::<f32>("values_njy", 0..bands.len(), range)?;
         let values_njy_byx = Array3::from_shape_vec((bands.len(), ny, nx), part.into_raw_vec_and_offset().0)
             .map_err(|_| group.wrong("offsets", "not the sizes of the boxes", "width x height pixels an object"))?;
         objects.push(TruthPixels { id: id[i], bbox, values_njy_byx });
@@ -114,6 +125,7 @@ mod tests {
         let bands = ["g".to_owned(), "r".to_owned()];
         write(&path, "k", &bands, &objects).unwrap();
         assert_eq!(read(&path).unwrap(), (bands.to_vec(), objects.to_vec()));
+        assert_eq!(read_if(&path, |b| b.x0 == 10).unwrap().1, objects[2..]);
         let wrong = TruthPixels { values_njy_byx: Array3::zeros((1, 3, 4)), ..objects[0].clone() };
         assert!(write(&path, "k", &bands, &[wrong]).unwrap_err().to_string().contains("pixels of object 5"));
     }

@@ -15,7 +15,7 @@ pub use aperture::{aperture_weights, circle_overlap};
 pub use aperture_flux::ApertureFlux;
 pub use centroid::Centroid;
 pub use measurement::{ColumnSpec, DrawPsf, MeasureError, Measurement, Row, SourceBand, SourcePixels};
-pub use moments::{Blendedness, Moments};
+pub use moments::{Blendedness, Moments, adaptive_moments};
 pub use noise::covariance_of_sums;
 pub use psf_flux::PsfFlux;
 pub use stage::{MeasureConfig, MeasureSources};

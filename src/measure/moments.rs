@@ -38,8 +38,11 @@ fn pixels<'a>(
     })
 }
 
-/// Adaptive moments; `None` if the iteration fails.
-fn adaptive(image: &Array2<f32>, variance: &Array2<f32>, bbox: &Box2, at: PixelPoint, fwhm_px: f64) -> Option<Covariance> {
+/// Adaptive moments Σ_xx, Σ_yy, Σ_xy \[pixel²\] at a position (see [`Moments`]); `None` if the iteration fails.
+///
+/// `image`, `variance`: `[y, x]` on `bbox`; pixels whose variance is not positive and finite are not used.
+#[must_use]
+pub fn adaptive_moments(image: &Array2<f32>, variance: &Array2<f32>, bbox: &Box2, at: PixelPoint, fwhm_px: f64) -> Option<[f64; 3]> {
     let start = (fwhm_px / 2.354_82).powi(2);
     let mut w: Covariance = [start, start, 0.0];
     let largest = 64.0 * start;
@@ -97,7 +100,7 @@ impl Measurement for Moments {
         let at = row.position(source.peak);
         let area = source.pixel_scale_arcsec.powi(2);
         for band in &source.bands {
-            let found = adaptive(&band.image_njy, &band.variance_njy2, &source.bbox, at, band.fwhm_px);
+            let found = adaptive_moments(&band.image_njy, &band.variance_njy2, &source.bbox, at, band.fwhm_px);
             for (i, name) in names(&band.band).iter().enumerate() {
                 row.value(name, found.map_or(f64::NAN, |q| q[i] * area));
             }

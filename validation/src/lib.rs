@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ArmData (truth, catalog, peaks) -> scene -> matching -> survey: pieces of sky -> metric/* -> records, plots -> report
-//!                                        limit, theory: what the same data allow ------^
+//!                                        limit: what the same data allow ------^
 //! ```
 //!
 //! Every figure comes with a 95 % interval: Wilson for shares, exact Poisson for densities, bootstrap over blocks of sky for all else.
@@ -29,12 +29,12 @@ mod survey;
 mod tangent_plane;
 mod validate;
 
+pub mod assess;
 pub mod limit;
 pub mod match_table;
 pub mod metric;
 pub mod report;
 pub mod selftest;
-pub mod theory;
 
 pub use compare::{
     ArmTables, Better, Change, CompareError, CompareOptions, ComparedFigure, ComparedRun, Comparison, Setting, compare, write_comparison,

@@ -1,8 +1,8 @@
 //! One arm as plain records: truth and detections on a tangent plane, and who lies near whom.
 
+use crate::limit::{TheoryLayer, any_layer_completeness, snr50};
 pub use crate::neighbours::Neighbours;
 pub use crate::tangent_plane::TangentPlane;
-use crate::theory::{TheoryLayer, any_layer_completeness, snr50};
 use crate::{ArmData, ValidateConfig, ValidateInput, ValidationError};
 use fathom::catalog::{Table, TableError};
 use rayon::prelude::*;

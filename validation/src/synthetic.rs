@@ -156,6 +156,7 @@ fn input(n_arms: u64) -> ValidateInput {
         arms: (0..n_arms).map(|i| arm(&format!("real_{i:02}"), i)).collect(),
         control: None,
         seed: 3,
+        assessed: crate::assess::Assessed::default(),
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn scene_of<R>(objects: &[Object], sightings: &[Sighting], use_scene:
         arms: Vec::new(),
         control: None,
         seed: 1,
+        assessed: crate::assess::Assessed::default(),
     };
     let scene = Scene::new(&ValidateConfig::default(), &input, &arm, 0).unwrap();
     use_scene(&scene)

@@ -1,10 +1,11 @@
 //! From catalog and truth to metrics.
 
 use crate::Metric;
+use crate::assess::Assessed;
 use crate::match_table::match_table;
 use crate::metric::{
-    astrometry, colour, completeness, deblending, depth, detection_plots, false_positives, layers, photometry, purity, repeatability,
-    residual_plots, shape, star_galaxy, survey_numbers,
+    association, astrometry, background, coadd, colour, completeness, confusion, deblending, depth, detection_plots, false_positives,
+    layers, photometry, purity, repeatability, residual_plots, shape, star_galaxy, survey_numbers,
 };
 use crate::plot::Plot;
 use crate::survey::Survey;
@@ -86,6 +87,8 @@ pub struct ValidateInput {
     pub control: Option<ArmData>,
     /// Seed of the Monte Carlo curves.
     pub seed: u64,
+    /// What single products say beside the truth.
+    pub assessed: Assessed,
 }
 
 /// Why validation could not run.
@@ -145,6 +148,8 @@ pub struct Validated {
     pub plots: Vec<Plot>,
     /// What became of every truth object and every detection: [`crate::match_table`].
     pub matches: Table,
+    /// The blends whose light is divided worst, worst first: `arm`, `parent_id`, `score`, `n_children`, `n_truth`.
+    pub worst_blends: Table,
     /// What is wrong with the input, in words; empty if nothing is.
     pub notes: Vec<String>,
 }
@@ -181,6 +186,9 @@ impl ValidateInput {
                 return refuse(run, "arm", "control".into(), "simulated arms; injections are pooled as realisations of one run".into());
             }
             rename(&mut next.arms, run);
+            all.assessed
+                .append(next.assessed, all.arms.len())
+                .map_err(|source| ValidationError::Table { what: format!("run {run}"), source })?;
             all.arms.append(&mut next.arms);
         }
         Ok(all)
@@ -223,10 +231,21 @@ pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Valida
         tracing::info!("{note}");
     }
     let survey = Survey::new(config, input)?;
-    let (metrics, plots) = measure(&survey);
-    tracing::debug!(n_metrics = metrics.len(), "validated");
+    let (mut metrics, mut plots) = measure(&survey);
     let matches = match_table(&survey).map_err(|source| ValidationError::Table { what: "matches".into(), source })?;
-    Ok(Validated { config: config.clone(), metrics, plots, matches, notes })
+    let (of_blends, drawn, worst_blends) = confusion::confusion(input, &matches, config.n_bootstrap)?;
+    let families = [
+        (of_blends, drawn),
+        association::association(config, input, &matches)?,
+        background::background(input, config.n_bootstrap)?,
+        coadd::coadd(input, config.n_bootstrap)?,
+    ];
+    for (more, drawn) in families {
+        metrics.extend(more);
+        plots.extend(drawn);
+    }
+    tracing::debug!(n_metrics = metrics.len(), "validated");
+    Ok(Validated { config: config.clone(), metrics, plots, matches, worst_blends, notes })
 }
 
 /// All families, in the order of the page.

@@ -1,6 +1,6 @@
 //! `fathom relink`: makes run.h5, which ties a run folder together.
 
-use crate::phase::catalog_and_truth;
+use crate::phase::{blend_fisher, catalog_and_truth};
 use crate::run::Run;
 use anyhow::Result;
 use fathom::format::run::RunIndex;
@@ -18,6 +18,10 @@ pub fn relink(run: &Run) -> Result<()> {
         index.tables.push((inside("catalog"), catalog));
         if !truth.columns().is_empty() {
             index.tables.push((inside("truth"), truth));
+        }
+        let blends = blend_fisher(run, arm)?;
+        if !blends.columns().is_empty() {
+            index.tables.push((inside("blend_fisher"), blends));
         }
         let mut link = |name: String, file: PathBuf| {
             if run.path(&file).is_file() {
@@ -37,7 +41,9 @@ pub fn relink(run: &Run) -> Result<()> {
     }
     let matches = run.path("validation.h5");
     if matches.is_file() {
-        index.tables.push(("matches".into(), fathom::format::table::read(&matches, "matches")?));
+        for name in ["matches", "blends", "worst_blends"] {
+            index.tables.push((name.to_owned(), fathom::format::table::read(&matches, name)?));
+        }
     }
     fathom::format::run::write(&run.folder, &index)?;
     Ok(())

@@ -1,5 +1,6 @@
 //! The phases of a run, as data: what each needs, makes, and how a task of it is done.
 
+mod assess;
 mod associate;
 pub mod batch;
 mod coadd;
@@ -68,7 +69,7 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 10] = [
+pub const PHASES: [&dyn Phase; 11] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
@@ -78,6 +79,7 @@ pub const PHASES: [&dyn Phase; 10] = [
     &deblend::Deblend,
     &measure::Measure,
     &truth::Truth,
+    &assess::Assess,
     &validate::Validate,
 ];
 
@@ -89,4 +91,9 @@ fn keys_of(phase: &dyn Phase, run: &Run, arm: usize) -> Result<Vec<String>> {
 /// Catalog of an arm (all batches) and its truth with limits (no columns if there is none).
 pub fn catalog_and_truth(run: &Run, arm: usize) -> Result<(fathom::catalog::Table, fathom::catalog::Table)> {
     Ok((validate::catalog(run, arm)?, validate::limits(run, arm)?))
+}
+
+/// Flux covariances in the true blends of an arm (no columns if there are none).
+pub fn blend_fisher(run: &Run, arm: usize) -> Result<fathom::catalog::Table> {
+    validate::blend_fisher(run, arm)
 }

@@ -32,6 +32,7 @@ pub struct StampGalaxy {
     pixel_arcsec: f64,
     half_light_arcsec: f64,
     half_side_arcsec: f64,
+    n_pixels: usize,
     /// Noise of a stamp pixel / total flux.
     noise_share: f64,
 }
@@ -74,6 +75,7 @@ impl StampGalaxy {
             pixel_arcsec,
             half_light_arcsec: half_light_px * pixel_arcsec,
             half_side_arcsec: 0.5 * largest as f64 * pixel_arcsec,
+            n_pixels: image.len(),
             noise_share: noise_sigma / image.sum(),
         })
     }
@@ -87,6 +89,21 @@ impl StampGalaxy {
     /// Half of the stamp's side \[half-light radius\].
     pub(crate) fn half_side(&self) -> f64 {
         self.half_side_arcsec / self.half_light_arcsec
+    }
+
+    /// Pixels of the stamp.
+    pub(crate) fn n_pixels(&self) -> usize {
+        self.n_pixels
+    }
+
+    /// Noise of a stamp pixel / total flux.
+    pub(crate) fn noise_share(&self) -> f64 {
+        self.noise_share
+    }
+
+    /// Side of a stamp pixel \[half-light radius\].
+    pub(crate) fn pixel_half_lights(&self) -> f64 {
+        self.pixel_arcsec / self.half_light_arcsec
     }
 
     /// F at a frequency along the stamp's x and y \[cycles per half-light radius\]; 1 at 0, 0 beyond what the stamp resolves.

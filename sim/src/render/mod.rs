@@ -9,7 +9,11 @@
 
 mod far_light;
 mod psf_square;
+mod responses;
 mod spectrum;
+mod stamp_noise;
+
+pub use responses::Responses;
 
 use crate::SimError;
 use crate::object::{Morphology, TruthObject};
@@ -20,7 +24,7 @@ use ndarray::{Array2, ArrayViewMut2};
 use psf_square::PsfSquares;
 use rayon::prelude::*;
 use spectrum::Spectrum;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Sides of the transforms \[pixel\]: few, so that the PSF's are shared; products of 2, 3 and 5, multiples of 16.
 const SIDES_PX: [usize; 14] = [32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024];
@@ -73,9 +77,12 @@ pub fn counts_of(meta: &ExposureMeta, bbox: &Box2, values_njy: Array2<f64>) -> A
 pub struct Renderer<'a> {
     meta: &'a ExposureMeta,
     squares: PsfSquares<'a>,
+    /// At the middle of the exposure; measured when it is asked for.
+    fwhm_px: OnceLock<f64>,
 }
 
 /// Part of an object: its flux, its profile, and its size and shape.
+#[derive(Clone)]
 struct Component {
     flux_njy: f64,
     light: Light,
@@ -83,6 +90,7 @@ struct Component {
     shape: [[f64; 2]; 2],
 }
 
+#[derive(Clone)]
 enum Light {
     Round(Arc<dyn Radial>),
     Stamp(Arc<StampGalaxy>),
@@ -111,7 +119,7 @@ impl<'a> Renderer<'a> {
     /// For the exposure of `meta`.
     #[must_use]
     pub fn new(meta: &'a ExposureMeta) -> Self {
-        Self { meta, squares: PsfSquares::new(&meta.psf) }
+        Self { meta, squares: PsfSquares::new(&meta.psf), fwhm_px: OnceLock::new() }
     }
 
     /// Adds all objects, each times `scale`, to `image` over the pixels of `bbox`: in the order given, on any number of threads.
@@ -184,15 +192,6 @@ impl<'a> Renderer<'a> {
         let needed = half as f64 + reach_px.max(self.meta.psf.radius_px() as f64 + 8.0);
         let side = self.side_of_at_least(needed.max(2.0 * half as f64));
         Some(self.extended(object, at, &components, side, (2 * half).min(side)))
-    }
-
-    /// Standard deviation of the noise that a real galaxy's stamp brings into a pixel \[nJy\]; 0 for everything else.
-    #[must_use]
-    pub fn stamp_noise_njy(&self, object: &TruthObject) -> f64 {
-        let Some(at) = self.place(object) else { return 0.0 };
-        let components = self.components(object, at);
-        let side = self.side_of(&components);
-        components.iter().map(|c| spectrum::noise_variance(&self.squares, at, c, side)).sum::<f64>().sqrt()
     }
 
     /// Side of the stamp that holds the light of all components.
@@ -336,7 +335,7 @@ mod tests {
     const SIGMA_PSF_PX: f64 = 1.9;
 
     /// Pixels of 0.2 arcsec, rotated, and mirrored if asked for.
-    fn meta(rotation_deg: f64, is_flipped: bool) -> ExposureMeta {
+    pub(super) fn meta(rotation_deg: f64, is_flipped: bool) -> ExposureMeta {
         let (sin, cos) = rotation_deg.to_radians().sin_cos();
         let scale = 0.2 / 3600.0;
         let sign = if is_flipped { 1.0 } else { -1.0 };
@@ -360,7 +359,7 @@ mod tests {
         }
     }
 
-    fn object(meta: &ExposureMeta, at: PixelPoint) -> TruthObject {
+    pub(super) fn object(meta: &ExposureMeta, at: PixelPoint) -> TruthObject {
         TruthObject::point(1, meta.wcs.pixel_to_sky(at), 5000.0)
     }
 

@@ -1,8 +1,7 @@
 //! Objects in Fourier space: the PSF's transform times the profiles', and the way back to pixels.
 
-use super::psf_square::{PsfSquare, PsfSquares, signed};
+use super::psf_square::{PsfSquare, signed};
 use super::{Component, Light};
-use fathom::geometry::PixelPoint;
 use ndarray::Array2;
 use rustfft::num_complex::Complex64;
 use std::f64::consts::{PI, TAU};
@@ -114,29 +113,10 @@ impl Spectrum {
 
 /// Where a frequency in pixels lies on the axes of a stamp in half-light radii: the stamp's y along the major axis, its x 90 degrees clockwise on
 /// the sky as seen, which is against the minor axis of the shape's matrix.
-fn stamp_axes([[major_x, minor_x], [major_y, minor_y]]: [[f64; 2]; 2]) -> [[f64; 2]; 2] {
+pub(super) fn stamp_axes([[major_x, minor_x], [major_y, minor_y]]: [[f64; 2]; 2]) -> [[f64; 2]; 2] {
     [[-minor_x, -minor_y], [major_x, major_y]]
 }
 
 fn sinc(x: f64) -> f64 {
     if x.abs() < 1e-6 { 1.0 } else { (PI * x).sin() / (PI * x) }
-}
-
-/// Variance of the noise that a stamp galaxy brings into a pixel: f²/|det B| ∫ power(Bᵀk) |φ(k)|² dk, the integral a sum over the square's
-/// frequencies (twice the half that is kept, but for the columns that are their own mirror image).
-pub(super) fn noise_variance(squares: &PsfSquares, at: PixelPoint, component: &Component, side: usize) -> f64 {
-    let Light::Stamp(stamp) = &component.light else { return 0.0 };
-    let psf = squares.at(side, at);
-    let [along_x, along_y] = stamp_axes(component.shape);
-    let step = 1.0 / side as f64;
-    let mut sum = 0.0;
-    for plane in psf.planes() {
-        for ((i, j), v) in plane.values.indexed_iter() {
-            let (kx, ky) = ((i as i64 + plane.kx_first) as f64 * step, signed(j, side, plane.ky_is_far) as f64 * step);
-            let weight = if i == 0 || i == side / 2 { 1.0 } else { 2.0 };
-            sum += weight * v.norm_sqr() * stamp.noise_power(along_x[0] * kx + along_x[1] * ky, along_y[0] * kx + along_y[1] * ky);
-        }
-    }
-    let [[a, b], [c, d]] = component.shape;
-    sum * (component.flux_njy * psf.scale() * step).powi(2) / (a * d - b * c).abs()
 }

@@ -2,7 +2,7 @@
 //!
 //! `detection.completeness` of band, class and bin: matched / all truth that counts (usable, S/N of at least `ignore_below_snr`), with
 //! Wilson's interval. Its limit is the mean probability that any detection layer finds these very objects as isolated point sources
-//! ([`crate::theory::any_layer_completeness`]). Regime `unambiguous` leaves out truth whose match is not sure.
+//! ([`crate::limit::any_layer_completeness`]). Regime `unambiguous` leaves out truth whose match is not sure.
 //!
 //! # Source
 //! Design section 6; LSST analysis_tools `MatchedRefCoaddCompurityTool` has the same shares without limit, in bins of 1 mag.

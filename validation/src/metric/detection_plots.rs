@@ -4,10 +4,10 @@ use super::Metric;
 use super::axis::{DETECT_SNR, OBJECT_AXES, SNR};
 use super::curves::{binned, limits, mark, plot, points, share_panel, shift, x_range};
 use super::false_positives::expected_per_arcmin2;
+use crate::limit::completeness;
 use crate::plot::{COLOURS, Corner, Mark, MarkKind, Panel, Plot, Section};
 use crate::scene::FREE_SED;
 use crate::survey::Survey;
-use crate::theory::completeness;
 
 /// All plots of this stage that the run has data for.
 pub(crate) fn plots(survey: &Survey, metrics: &[Metric]) -> Vec<Plot> {

@@ -2,17 +2,17 @@
 //!
 //! `detection.peaks_per_arcmin2` of each layer, regime `negative > 4.0`: peaks of the negated map at least this significant, per arcmin²,
 //! with the exact Poisson interval; the limit is the expectation of Gaussian noise of the layer's own curvature, with the skewness of
-//! Poisson noise for the sign ([`crate::theory::band_peak_density`]). Positive peaks are counted only in scenes without sources: elsewhere
+//! Poisson noise for the sign ([`crate::limit::band_peak_density`]). Positive peaks are counted only in scenes without sources: elsewhere
 //! they are the sources. `detection.excess_false_peaks` is measured over expected at the layer's threshold, per sign.
 //!
 //! # Source
 //! Algorithms section 2.0 (false positives); Garwood 1936, Biometrika 28, 437 (interval).
 
 use super::Metric;
+use crate::limit::{band_peak_density, free_sed_peak_density};
 use crate::scene::FREE_SED;
 use crate::statistics::rate;
 use crate::survey::Survey;
-use crate::theory::{band_peak_density, free_sed_peak_density};
 use crate::{ArmData, LayerPeaks};
 
 /// Significances at which peaks are counted, if the layer's threshold is not above.

@@ -2,12 +2,12 @@
 
 use super::axis::snr_regime;
 use super::{Figure, Metric};
+use crate::limit::{CompletenessCurve, TheoryLayer, snr50};
 use crate::matching::DetectionFate;
 use crate::neighbours::Neighbours;
 use crate::scene::{FREE_SED, layer_snr, theory_layers};
 use crate::statistics::{Share, TrialBins, fit_scale, interval};
 use crate::survey::Survey;
-use crate::theory::{CompletenessCurve, TheoryLayer, snr50};
 use std::collections::BTreeMap;
 
 /// Width of a bin of true S/N.

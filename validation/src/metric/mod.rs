@@ -37,16 +37,21 @@
 //! A record is named by (`name`, `band`, `class`, `regime`), which occurs once. Names, and what each means, stand in the page of the
 //! family's file in `validation/src/metric`.
 
+pub(crate) mod association;
 pub(crate) mod astrometry;
 pub(crate) mod axis;
+pub(crate) mod background;
+pub(crate) mod coadd;
 pub(crate) mod colour;
 pub(crate) mod completeness;
+pub(crate) mod confusion;
 pub(crate) mod curves;
 pub(crate) mod deblending;
 pub(crate) mod depth;
 pub(crate) mod detection_plots;
 pub(crate) mod false_positives;
 pub(crate) mod layers;
+mod objects;
 pub(crate) mod photometry;
 pub(crate) mod purity;
 pub(crate) mod repeatability;

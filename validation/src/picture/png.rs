@@ -17,7 +17,7 @@ fn encode(width: usize, height: usize, kind: ColorType, bytes: &[u8], colours: O
     let mut encoder = Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(kind);
     encoder.set_depth(BitDepth::Eight);
-    encoder.set_compression(Compression::Best);
+    encoder.set_compression(Compression::Default);
     if let Some(colours) = colours {
         encoder.set_palette(colours.iter().flat_map(|c| [c[0], c[1], c[2]]).collect::<Vec<u8>>());
         encoder.set_trns(colours.iter().map(|c| c[3]).collect::<Vec<u8>>());

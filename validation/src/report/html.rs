@@ -117,6 +117,8 @@ fn cell(text: &str) -> String {
         "pass" | "better" => " class=\"good\"",
         "fail" | "worse" => " class=\"bad\"",
         "not measured" => " class=\"none\"",
+        // Sentences need room.
+        _ if text.chars().count() > 50 && text.contains(' ') => " class=\"long\"",
         _ => "",
     };
     format!("<td{class}>{}</td>", escape(text))

@@ -22,6 +22,7 @@ use crate::ValidationError;
 use crate::plot::{csv, png, register_fonts};
 use fathom::format::FormatError;
 use fathom::format::product::write_text;
+use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,11 +35,11 @@ pub fn write_document(folder: &Path, document: &Document) -> Result<(), Validati
     register_fonts()?;
     let plots = folder.join("plots");
     std::fs::create_dir_all(&plots).map_err(|e| file_error(&plots, e))?;
-    for plot in document.plots() {
+    document.plots().into_par_iter().try_for_each(|plot| {
         put(&plots.join(format!("{}.csv", plot.name)), &csv(plot))?;
         let path = plots.join(format!("{}.png", plot.name));
-        std::fs::write(&path, png(plot)?).map_err(|e| file_error(&path, e))?;
-    }
+        std::fs::write(&path, png(plot)?).map_err(|e| file_error(&path, e))
+    })?;
     put(&folder.join("report.md"), &markdown::text(document))?;
     put(&folder.join("index.html"), &html::page(document)?)
 }

@@ -1,7 +1,7 @@
 //! What a run's report says, in which order.
 
 use super::document::{Block, Chapter, Document, Grid, Stamp, StampGrid};
-use super::tables::{headlines, stage_tables};
+use super::tables::{headlines, long, stage_tables};
 use super::verdicts::verdicts;
 use crate::key_figures::number;
 use crate::picture::{BlendSheet, CHILD_HEADS, FieldImage, SHEET_HEADS, child_stamps, field_picture, sheet_stamps};
@@ -100,7 +100,7 @@ impl RunReport {
             blocks.push(Block::Heading(note.title.clone()));
             blocks.push(Block::Text(note.text.clone()));
             if !note.grid.rows.is_empty() {
-                blocks.push(long(note.grid.clone()));
+                blocks.push(long(format!("{} rows", note.grid.rows.len()), note.grid.clone()));
             }
         }
         if section == Section::Coadd {
@@ -172,14 +172,6 @@ fn pairs(heads: [&str; 2], rows: &[(String, String)]) -> Grid {
     let mut grid = Grid::new(&heads);
     grid.rows = rows.iter().map(|(a, b)| vec![a.clone(), b.clone()]).collect();
     grid
-}
-
-/// A table, folded if it is longer than a screen.
-fn long(grid: Grid) -> Block {
-    if grid.rows.len() <= 24 {
-        return Block::Table(grid);
-    }
-    Block::Fold { summary: format!("{} rows", grid.rows.len()), blocks: vec![Block::Table(grid)] }
 }
 
 fn sheet_blocks(sheet: &BlendSheet) -> Vec<Block> {

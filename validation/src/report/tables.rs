@@ -36,13 +36,21 @@ pub fn metric_grid(metrics: &[&Metric]) -> Grid {
     grid
 }
 
+/// Rows that are shown without being asked for.
+const SHORT: usize = 24;
+
+/// A table, folded if it is longer than a screen.
+pub(super) fn long(summary: String, grid: Grid) -> Block {
+    if grid.rows.len() <= SHORT { Block::Table(grid) } else { Block::Fold { summary, blocks: vec![Block::Table(grid)] } }
+}
+
 /// Figures of a stage: those of all objects in sight, those of bins folded away.
 pub(super) fn stage_tables(metrics: &[&Metric], numbers: &str) -> Vec<Block> {
     let (all, binned): (Vec<&Metric>, Vec<&Metric>) = metrics.iter().partition(|m| m.regime.is_empty());
     let mut blocks = Vec::new();
     if !all.is_empty() {
         blocks.push(Block::Heading("Figures".into()));
-        blocks.push(Block::Table(metric_grid(&all)));
+        blocks.push(long(format!("{} figures of all objects of a band and class", all.len()), metric_grid(&all)));
     }
     if !binned.is_empty() {
         let shown = &binned[..binned.len().min(MAX_ROWS)];

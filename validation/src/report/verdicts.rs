@@ -33,7 +33,7 @@ pub(super) fn verdicts(verdicts: &[Verdict]) -> Vec<Block> {
 
 fn grid(verdicts: &[&Verdict]) -> Grid {
     let mut grid =
-        Grid::new(&["requirement", "verdict", "where", "found (95 % interval)", "required", "margin", "sure", "n", "why", "figure"]);
+        Grid::new(&["requirement", "verdict", "where", "found (95 % interval)", "required", "margin", "sure", "n", "figure", "why"]);
     let shown = |v: Option<f64>| v.map_or("–".to_owned(), number);
     grid.rows = verdicts
         .iter()
@@ -55,8 +55,8 @@ fn grid(verdicts: &[&Verdict]) -> Grid {
                 shown(v.margin),
                 sure.to_owned(),
                 v.n.to_string(),
-                v.why.clone(),
                 or_dash(&v.metric),
+                v.why.clone(),
             ]
         })
         .collect();

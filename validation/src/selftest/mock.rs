@@ -139,6 +139,7 @@ pub(super) fn input(truth: Table, catalog: Table, layers: Vec<LayerPeaks>) -> Va
         arms: vec![ArmData { name: "main".into(), truth, catalog, layers }],
         control: None,
         seed: 3,
+        assessed: crate::assess::Assessed::default(),
     }
 }
 

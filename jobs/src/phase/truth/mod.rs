@@ -1,14 +1,18 @@
 //! truth: what the same data allow for every true object, and on demand its noiseless pixels. Here sim and chain meet.
 
 mod light;
+mod limits;
 mod maps;
+mod pairs;
 mod pixels;
+mod surroundings;
 
 use super::{Phase, Task, associate::Associate, batch, coadd::Coadd, keys_of, sky::Sky};
 use crate::config::ExposeMode;
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
+use fathom::catalog::Table;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -30,17 +34,20 @@ pub struct TruthConfig {
     pub pixels: bool,
     /// Neighbours that have at least this much light in common with an object are part of its blend.
     pub min_overlap: f64,
+    /// Objects of a lower signal to noise (all bands, estimated from sizes and background) are members of no blend, and have no bounds of position and shape.
+    pub min_snr: f64,
 }
 
 impl Default for TruthConfig {
     fn default() -> Self {
-        Self { limits: true, pixels: false, min_overlap: 0.01 }
+        Self { limits: true, pixels: false, min_overlap: 0.01, min_snr: 2.0 }
     }
 }
 
 impl TruthConfig {
     pub fn check(&self) -> Result<()> {
         anyhow::ensure!((0.0..1.0).contains(&self.min_overlap), "truth.min_overlap is {}; expected 0..1", self.min_overlap);
+        anyhow::ensure!(self.min_snr > 0.0 && self.min_snr.is_finite(), "truth.min_snr is {}; expected a positive number", self.min_snr);
         Ok(())
     }
 }
@@ -53,7 +60,7 @@ impl Phase for Truth {
     }
 
     fn about(&self) -> &'static str {
-        "Joins to every true object what the same data allow: significance, flux errors alone and in its blend; with [truth] pixels = true its noiseless pixels on the coadd.\n\nReads: <arm>/truth.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/coadd/<patch>.h5, control/parents.h5.\nWrites: <arm>/limits/<batch>.h5, <arm>/truth_pixels/<batch>.h5."
+        "Joins to every true object what the same data allow: significance; errors of flux, position and shape, alone and in its blend; whether it can be told from its nearest neighbour. With [truth] pixels = true its noiseless pixels on the coadd.\n\nReads: <arm>/truth.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/coadd/<patch>.h5, control/parents.h5.\nWrites: <arm>/limits/<batch>.h5, <arm>/truth_pixels/<batch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
@@ -90,13 +97,14 @@ impl Phase for Truth {
             let objects = if is_drawn { pixels::alone(run, task.arm, &truth)? } else { Vec::new() };
             fathom::format::truth_pixels::write(&run.path(pixels), &task.key, &run.config.run.bands, &objects)?;
         }
+        let mut blends = Table::new();
         if !truth.columns().is_empty() {
-            truth = maps::join_limits(run, task.arm, truth)?;
+            truth = maps::join_limits(run, task.arm, truth, is_scattered)?;
             if is_drawn && run.config.truth.limits {
-                light::join_limits(run, task.arm, &mut truth, is_scattered)?;
+                blends = limits::join(run, task.arm, &mut truth, is_scattered)?;
             }
         }
-        fathom::format::table::write(&run.path(&task.path), &task.key, "limits", &truth)?;
+        fathom::format::truth_limits::write(&run.path(&task.path), &task.key, &truth, &blends)?;
         Ok(())
     }
 }

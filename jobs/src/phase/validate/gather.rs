@@ -23,9 +23,21 @@ pub fn catalog(run: &Run, arm: usize) -> Result<Table> {
 pub fn limits(run: &Run, arm: usize) -> Result<Table> {
     let mut limits = Table::new();
     for task in Truth.tasks(run)?.into_iter().filter(|t| t.arm == arm) {
-        limits.append(fathom::format::table::read(&run.path(&task.path), "limits")?)?;
+        limits.append(fathom::format::truth_limits::read(&run.path(&task.path))?)?;
     }
     Ok(limits)
+}
+
+/// Flux covariances in the true blends of an arm; no columns if the arm has none.
+pub fn blend_fisher(run: &Run, arm: usize) -> Result<Table> {
+    let mut blends = Table::new();
+    for task in Truth.tasks(run)?.into_iter().filter(|t| t.arm == arm) {
+        let of_batch = fathom::format::truth_limits::read_blend_fisher(&run.path(&task.path))?;
+        if !of_batch.columns().is_empty() {
+            blends.append(of_batch)?;
+        }
+    }
+    Ok(blends)
 }
 
 /// Everything, of all arms.
@@ -39,6 +51,7 @@ pub fn gather(run: &Run) -> Result<ValidateInput> {
     let statistics: Vec<_> = bands.iter().map(|b| noise_statistics(&inputs[b].iter().map(|(m, v)| (m, v)).collect::<Vec<_>>())).collect();
     let mut arms = (0..run.arms.len()).map(|arm| arm_data(run, arm)).collect::<Result<Vec<_>>>()?;
     let control = is_injection.then(|| arms.remove(0));
+    let assessed = super::assessed::assessed(run, &arms, first)?;
     Ok(ValidateInput {
         bands: bands.clone(),
         fwhm_arcsec: bands.iter().map(|b| Ok(mosaic.fwhm_px(b)? * scale)).collect::<Result<_>>()?,
@@ -47,6 +60,7 @@ pub fn gather(run: &Run) -> Result<ValidateInput> {
         arms,
         control,
         seed: run.config.run.seed,
+        assessed,
     })
 }
 

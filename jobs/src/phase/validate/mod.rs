@@ -1,10 +1,11 @@
 //! validate: catalog against truth: metrics, plots, report.
 
+mod assessed;
 mod borders;
 mod gather;
 mod report;
 
-use super::{Phase, Task, detect::Detect, measure::Measure, truth::Truth};
+use super::{Phase, Task, assess::Assess, detect::Detect, measure::Measure, truth::Truth};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
@@ -12,7 +13,7 @@ use fathom::format::product::write_text;
 use fathom_validation::{MetricsFile, PlotsFile, RunInfo, ValidateConfig, validate};
 use std::path::PathBuf;
 
-pub use gather::{catalog, limits};
+pub use gather::{blend_fisher, catalog, limits};
 pub use report::report;
 
 pub struct Validate;
@@ -23,7 +24,7 @@ impl Phase for Validate {
     }
 
     fn about(&self) -> &'static str {
-        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches), metrics.json, plots.json, report/index.html, report/report.md, report/plots/*."
+        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/assess, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches, blends, worst_blends, backgrounds, depths, psf_stars, noise), metrics.json, plots.json, report/index.html, report/report.md, report/plots/*."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
@@ -33,7 +34,7 @@ impl Phase for Validate {
         let (config, name) = (product_key::section(&settings), product_key::section(&c.run));
         let requirements = c.requirements_text()?;
         let mut inputs = Vec::new();
-        for phase in [&Measure as &dyn Phase, &Truth, &Detect] {
+        for phase in [&Measure as &dyn Phase, &Truth, &Detect, &Assess] {
             inputs.extend(phase.tasks(run)?.into_iter().map(|t| t.key));
         }
         let key =
@@ -70,7 +71,17 @@ impl Phase for Validate {
         let _ = std::fs::remove_dir_all(run.path("report"));
         write_text(&run.path("metrics.json"), &(serde_json::to_string_pretty(&metrics)? + "\n"))?;
         write_text(&run.path("plots.json"), &(serde_json::to_string(&PlotsFile::new(validated.plots))? + "\n"))?;
-        fathom::format::table::write(&run.path(&task.path), &task.key, "matches", &validated.matches)?;
+        let (blends, assessed) = (assessed::blends_of_all(&input)?, &input.assessed);
+        let tables = [
+            ("matches", &validated.matches),
+            ("blends", &blends),
+            ("worst_blends", &validated.worst_blends),
+            ("backgrounds", &assessed.backgrounds),
+            ("depths", &assessed.depths),
+            ("psf_stars", &assessed.psf_stars),
+            ("noise", &assessed.noise),
+        ];
+        fathom::format::table::write_all(&run.path(&task.path), &task.key, &tables)?;
         report::report(run)
     }
 }

@@ -9,10 +9,10 @@ pub(crate) use plots::plots;
 use super::axis::{Axis, FLUX_RATIO, RESIDUAL_SNR, SEPARATION, SIZE};
 use super::completeness::UNAMBIGUOUS;
 use super::{Figure, Metric};
+use crate::limit::completeness;
 use crate::matching::{DetectionFate, TruthFate};
 use crate::statistics::Share;
 use crate::survey::{Piece, Survey};
-use crate::theory::completeness;
 use std::collections::BTreeMap;
 
 /// A pair closer than this counts for the overall unrecognised fraction \[FWHM\].

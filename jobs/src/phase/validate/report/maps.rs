@@ -19,8 +19,16 @@ const DEPTH_SNR: f64 = 5.0;
 /// AB magnitude of 1 nJy.
 const AB_OF_NJY: f64 = 31.4;
 /// Planes that say that a pixel's value is not, or not only, what the sky sent.
-const SPOILT: [MaskPlane; 7] =
-    [MaskPlane::Bad, MaskPlane::Sat, MaskPlane::Cr, MaskPlane::NoData, MaskPlane::Intrp, MaskPlane::Clipped, MaskPlane::Suspect];
+const SPOILT: [MaskPlane; 8] = [
+    MaskPlane::Bad,
+    MaskPlane::Sat,
+    MaskPlane::Cr,
+    MaskPlane::NoData,
+    MaskPlane::Intrp,
+    MaskPlane::Clipped,
+    MaskPlane::Rejected,
+    MaskPlane::Suspect,
+];
 
 /// One plot a quantity, one panel a band; and what each is made of.
 pub fn maps(run: &Run, arm: usize) -> Result<Vec<(Plot, String)>> {
@@ -111,9 +119,11 @@ pub fn range_of(map: &Array2<f32>, share: f64) -> (f64, f64) {
     }
     values.sort_by(f64::total_cmp);
     let cut = ((values.len() - 1) as f64 * share) as usize;
-    let (low, high) = (values[cut], values[values.len() - 1 - cut]);
-    let least = 1e-3 * high.abs().max(1e-3);
-    if high - low < least { (low - least, high + least) } else { (low, high) }
+    let (last, least) = (values.len() - 1, |v: f64| 1e-3 * v.abs().max(1e-3));
+    // Where nearly all cells are equal the few others are what the map is for.
+    let ends = [(values[cut], values[last - cut]), (values[0], values[last])];
+    let apart = ends.into_iter().find(|(low, high)| high - low > least(*high));
+    apart.unwrap_or((values[0], values[0] + least(values[0])))
 }
 
 /// A map that fills its axes.
@@ -165,4 +175,23 @@ pub fn mask_table(run: &Run, arm: usize) -> Result<StageText> {
         text: format!("Share of the tract's pixels with each bit. Made by fathom coadd; {}/coadd/*.h5 /<band>/mask.", run.arms[arm].name),
         grid,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Borders do not stretch the colours, but they are not lost where they are all there is to see.
+    #[test]
+    fn ranges_show_what_differs() {
+        let mut map = Array2::from_shape_fn((10, 10), |(j, i)| (10 * j + i) as f32);
+        map[[0, 0]] = -1e6;
+        map[[0, 1]] = f32::NAN;
+        assert_eq!(range_of(&map, 0.02), (2.0, 98.0));
+        let mut flat = Array2::from_elem((10, 10), 3.0f32);
+        assert_eq!(range_of(&flat, 0.02), (3.0, 3.003));
+        flat[[0, 0]] = 7.0;
+        assert_eq!(range_of(&flat, 0.02), (3.0, 7.0));
+        assert_eq!(range_of(&Array2::from_elem((2, 2), f32::NAN), 0.02), (0.0, 1.0));
+    }
 }

@@ -1,9 +1,12 @@
-//! What an ideal detection on the same data reaches: completeness of a point source, density of false peaks.
+//! Completeness that an ideal detection on the same data reaches: the optimal filter's curve C(s).
+//!
+//! A source is found if the highest peak of a layer near it passes the layer's threshold. With s the true signal to noise of the matched filter
+//! (`<band>_snr_optimal` of the truth), the amplitude at the true position is s + N(0, 1); the search over positions adds two degrees of
+//! freedom. `reports/validation/limits.md` has the curve beside 10⁴ noisy images.
 
 use fathom::random::keyed_rng;
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use statrs::function::gamma::{gamma_ur, ln_gamma};
-use std::f64::consts::PI;
 
 /// P(X > x) of a noncentral χ² variable with `dof` degrees of freedom and noncentrality `lambda`.
 ///
@@ -126,33 +129,6 @@ pub fn any_layer_completeness(snr: &[f64], layers: &[TheoryLayer], key: (u64, u6
     n_found as f64 / n_draws.max(1) as f64
 }
 
-/// Peaks per arcsec² above `threshold` in the noise of one band: n(>ν) = l2 (2π)^(-3/2) ν exp(-ν²/2).
-///
-/// `skewness` γ of the map scales it by 1 + (γ/6)(ν³ - 3ν) for positive and, with -γ, for negative peaks.
-#[must_use]
-pub fn band_peak_density(threshold: f64, sqrt_l2: f64, skewness: f64) -> f64 {
-    let nu = threshold;
-    let gaussian = sqrt_l2.powi(2) * (2.0 * PI).powf(-1.5) * nu * (-nu * nu / 2.0).exp();
-    gaussian * (1.0 + skewness / 6.0 * (nu.powi(3) - 3.0 * nu)).max(0.0)
-}
-
-/// Peaks per arcsec² above `threshold` of T = √Σ max(ν_b, 0)² in the noise of `n_bands` bands.
-///
-/// n(>T) = l2 Σ_k C(n,k) 2^-n (1/2π) T^(k-2) e^(-T²/2) (T² - k + 1) / (2^((k-2)/2) Γ(k/2)), l2 the mean over the bands.
-#[must_use]
-pub fn free_sed_peak_density(threshold: f64, l2: f64, n_bands: usize) -> f64 {
-    let (t, n) = (threshold, n_bands as u32);
-    let mut choose = 1.0;
-    let mut sum = 0.0;
-    for k in 1..=n {
-        choose *= f64::from(n - k + 1) / f64::from(k);
-        let k = f64::from(k);
-        let chi = t.powf(k - 2.0) * (t * t - k + 1.0) / (2f64.powf((k - 2.0) / 2.0) * ln_gamma(k / 2.0).exp());
-        sum += choose * chi;
-    }
-    l2 * sum * 0.5f64.powi(n_bands as i32) / (2.0 * PI) * (-t * t / 2.0).exp()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,25 +175,5 @@ mod tests {
             let drawn = any_layer_completeness(&[s], &[TheoryLayer::Band(0, 5.0)], (1, 0, 7), n);
             assert!((drawn - completeness(s, 5.0, 1)).abs() < 2.0 / (n as f64).sqrt());
         }
-    }
-
-    /// At ν = 5 and l2 = 1 by hand: (2π)^-1.5 · 5 · e^-12.5.
-    #[test]
-    fn false_peaks_of_one_band() {
-        assert_relative_eq!(band_peak_density(5.0, 1.0, 0.0), 0.063_493_6 * 5.0 * 3.726_653e-6, max_relative = 1e-5);
-        // Skewness: γ/6 (125 - 15).
-        let ratio = band_peak_density(5.0, 1.0, 0.003) / band_peak_density(5.0, 1.0, 0.0);
-        assert_relative_eq!(ratio, 1.0 + 0.0005 * 110.0, max_relative = 1e-12);
-    }
-
-    /// The thresholds of equal peak density as ν = 5 in one band, for n = 2..6 bands.
-    #[test]
-    fn false_peaks_of_free_sed() {
-        let one = band_peak_density(5.0, 1.3, 0.0);
-        for (n, t) in [(2, 5.290), (3, 5.504), (4, 5.683), (5, 5.841), (6, 5.984)] {
-            assert_relative_eq!(free_sed_peak_density(t, 1.69, n), one, max_relative = 6e-3);
-        }
-        // One band: the positive half of a Gaussian map has all its positive peaks, so both formulas agree.
-        assert_relative_eq!(free_sed_peak_density(5.0, 1.69, 1), one, max_relative = 1e-9);
     }
 }
