@@ -35,7 +35,8 @@ fn children_hold_the_light_of_their_parents() {
             let slack = 0.02 * total[i].abs() + 0.02 * inside[i].abs();
             let sum = sums[&(parent[i], truth[i])];
             assert!((sum - inside[i]).abs() <= slack, "{band} row {i}: children hold {sum} of {}", inside[i]);
-            assert!(inside[i] <= total[i] * 1.02 && (-1e-6..=1.0).contains(&blendedness[i]), "{band} row {i}");
+            // Lanczos wings are negative in places, so neighbours may take a little light away.
+            assert!(inside[i] <= total[i] * 1.02 && !(blendedness[i] < -0.05 || blendedness[i] > 1.0), "{band} row {i}");
         }
     }
     let metrics = metrics(folder.path());
@@ -62,6 +63,9 @@ fn coadds_keep_what_their_exposures_promise() {
     assert!(rms.iter().all(|r| *r < 1.0), "{rms:?}");
     assert!(values(&metrics, "deblend.light.purity").is_empty());
     assert!(metrics.iter().any(|m| m["name"] == "deblend.light.purity" && m["value"].is_null()));
-    // Every seam has its record, near and far.
-    assert_eq!(values(&metrics, "association.duplicate_fraction").len(), 4);
+    // Every seam has its record, near and far; of cells this small nothing is far from a border.
+    assert_eq!(metrics.iter().filter(|m| m["name"] == "association.duplicate_fraction").count(), 4);
+    let at_patches = |m: &&serde_json::Value| m["regime"] == "within 3 FWHM of a patch border";
+    let duplicates = metrics.iter().filter(at_patches).find(|m| m["name"] == "association.duplicate_fraction").unwrap();
+    assert!(duplicates["value"].as_f64().unwrap() < 0.1 && duplicates["n"].as_u64().unwrap() > 0);
 }

@@ -109,21 +109,20 @@ fn take_over(other: &Path, folder: &Path, task: &Task) -> Result<bool> {
     }
     for path in [&task.path].into_iter().chain(&task.extra_paths) {
         let context = || format!("taking over {} from {}", path.display(), other.display());
-        let from = other.join(path);
-        if from.is_dir() {
-            for entry in std::fs::read_dir(&from).with_context(context)? {
-                let name = entry.with_context(context)?.file_name();
-                link(&from.join(&name), &folder.join(path).join(&name)).with_context(context)?;
-            }
-        } else {
-            link(&from, &folder.join(path)).with_context(context)?;
-        }
+        link(&other.join(path), &folder.join(path)).with_context(context)?;
     }
     Ok(true)
 }
 
-/// Products are never changed in place, so that a hard link is as good as a copy.
+/// Products are never changed in place, so that a hard link is as good as a copy; of a folder, those of its files.
 fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    if from.is_dir() {
+        for entry in std::fs::read_dir(from)? {
+            let name = entry?.file_name();
+            link(&from.join(&name), &to.join(&name))?;
+        }
+        return Ok(());
+    }
     if let Some(parent) = to.parent() {
         std::fs::create_dir_all(parent)?;
     }

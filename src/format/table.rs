@@ -32,7 +32,7 @@
 //! Pairs that concern less than a thousandth of the child's light and of the object's, in every band, are left out. Without
 //! `[truth] pixels` the table has no columns.
 //!
-//! `worst_blends`: `arm`, `parent_id`, `score` (√Σ (light of a detectable object held by a child not matched to it / its point-source flux
+//! `worst_blends` (parents with more than one child): `arm`, `parent_id`, `score` (√Σ (light of a detectable object held by a child not matched to it / its point-source flux
 //! error)², over objects, children, bands), `n_children`, `n_truth` (detectable objects with light in it); worst first.
 
 use super::FormatError;

@@ -84,7 +84,8 @@ pub(crate) fn confusion(
     let bootstrap = Bootstrap { seed: input.seed, what: "blend light", n: n_bootstrap };
     let metrics = metrics(&input.bands, &members, &bootstrap);
     let plots = plot(&input.bands, &metrics).into_iter().collect();
-    worst.retain(|w| w.score > 0.0);
+    // What was not even recognised is no fault of the deblender.
+    worst.retain(|w| w.score > 0.0 && w.n_children > 1);
     worst.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.arm.cmp(&b.arm)).then(a.parent_id.cmp(&b.parent_id)));
     worst.truncate(N_WORST);
     Ok((metrics, plots, worst_table(&worst).map_err(wrong("worst blends"))?))

@@ -105,7 +105,8 @@ fn marks(run: &Run, shown: &Shown, bin: usize) -> Result<Vec<FieldMark>> {
     let (truth, catalog) = (Objects::truth(&shown.truth, &run.config.run.bands)?, Objects::catalog(&shown.catalog)?);
     let matches = &shown.matches;
     if matches.n_rows() == 0 {
-        let is_primary = shown.catalog.bool("is_primary")?;
+        // A catalog without parents has no columns.
+        let is_primary = if catalog.id.is_empty() { &[] } else { shown.catalog.bool("is_primary")? };
         let rows = (0..catalog.id.len()).filter(|&i| is_primary[i]);
         marks.extend(rows.filter_map(|i| catalog.mark(run, bin, i, "detected", "object")));
         return Ok(marks);
