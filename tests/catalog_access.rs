@@ -56,7 +56,7 @@ fn columns_and_rows_are_chosen() {
     let rows: Vec<usize> = (0..catalog.n_rows()).filter(|&i| primary[i] && flux[i] / err[i] > 10.0 && !flag[i]).collect();
     let expected = catalog.take(&rows).select(&["id".into(), "r_psf_flux".into()]).unwrap();
     let found = any_table::read(&path, "").unwrap();
-    assert!(rows.len() > 2 && rows.len() < catalog.n_rows());
+    assert!(!rows.is_empty() && rows.len() < catalog.n_rows());
     assert_same(&found, &expected);
     // Truth and matches go the same way, texts and all.
     for table in ["truth", "matches"] {
