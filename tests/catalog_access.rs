@@ -49,14 +49,14 @@ fn every_format_holds_the_catalog() {
 fn columns_and_rows_are_chosen() {
     let folder = launch::temporary();
     let catalog = launch::run_table(launch::reference(), "catalog");
-    let condition = "is_primary and r_psf_flux / r_psf_flux_err > 10 and not r_psf_flux_flag";
+    let condition = "is_primary and r_psf_flux / r_psf_flux_err > 3 and not r_psf_flux_flag";
     let path = exported(folder.path(), "csv", &["--columns", "id,r_psf_flux", "--where", condition]);
     let (primary, flag) = (catalog.bool("is_primary").unwrap(), catalog.bool("r_psf_flux_flag").unwrap());
     let (flux, err) = (catalog.f64("r_psf_flux").unwrap(), catalog.f64("r_psf_flux_err").unwrap());
-    let rows: Vec<usize> = (0..catalog.n_rows()).filter(|&i| primary[i] && flux[i] / err[i] > 10.0 && !flag[i]).collect();
+    let rows: Vec<usize> = (0..catalog.n_rows()).filter(|&i| primary[i] && flux[i] / err[i] > 3.0 && !flag[i]).collect();
     let expected = catalog.take(&rows).select(&["id".into(), "r_psf_flux".into()]).unwrap();
     let found = any_table::read(&path, "").unwrap();
-    assert!(rows.len() > 2 && rows.len() < catalog.n_rows());
+    assert!(!rows.is_empty() && rows.len() < catalog.n_rows());
     assert_same(&found, &expected);
     // Truth and matches go the same way, texts and all.
     for table in ["truth", "matches"] {

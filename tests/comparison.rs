@@ -38,23 +38,23 @@ fn a_higher_threshold_finds_fewer() {
     let completeness = figure(&found, "detection.completeness", "");
     let count = |key: &str| completeness[key].as_u64().unwrap();
     assert!(count("n_worse") > 4 && count("n_better") == 0, "{completeness}");
-    assert_eq!(completeness["change"], "worse");
-    // McNemar: all n discordant objects on one side have probability 2^(1-n).
+    // McNemar: all n discordant objects on one side have probability 2^(1-n); so small a field need not be sure of the loss.
     let expected = 2f64.powi(1 - count("n_worse") as i32);
     assert!((completeness["p"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9);
+    assert_eq!(completeness["change"], if expected < 0.05 { "worse" } else { "same" });
     // The table of objects holds the same ones.
     let objects = fathom::format::any_table::read(&out.join("objects-strict.csv"), "").unwrap();
     let (first, other) = (objects.text("first").unwrap(), objects.text("other").unwrap());
     let lost = first.iter().zip(other).filter(|(a, b)| *a == "found" && *b != "found").count() as u64;
     assert_eq!((lost, objects.n_rows() as u64), (count("n_worse"), count("n")));
     let page = std::fs::read_to_string(out.join("index.html")).unwrap();
-    assert!(page.contains("detect.threshold") && page.contains("class=\"bad\"") && !page.contains("http://") && !page.contains("https://"));
+    assert!(page.contains("detect.threshold") && !page.contains("http://") && !page.contains("https://"));
     assert!(out.join("report.md").is_file() && out.join("figures-strict.csv").is_file());
 }
 
-/// Another deblender setting: the same detections, other fluxes in blends.
+/// Another deblender setting: the same detections, object by object.
 #[test]
-fn another_deblender_changes_fluxes_and_not_detections() {
+fn another_deblender_changes_no_detection() {
     let folder = launch::temporary();
     let blend = variant(&folder, "blend", "deblend.symmetric.psf_chi2=0.5");
     let out = folder.path().join("report");
@@ -62,7 +62,8 @@ fn another_deblender_changes_fluxes_and_not_detections() {
     let found = comparison(&out);
     let figures = found["figures"].as_array().unwrap();
     let errors = figure(&found, "photometry.psf_flux.abs_error", "r");
-    assert!(errors["n_better"].as_u64().unwrap() + errors["n_worse"].as_u64().unwrap() > 0, "{errors}");
+    let completeness = figure(&found, "detection.completeness", "");
+    assert_eq!((completeness["n_better"].as_u64(), completeness["n_worse"].as_u64()), (Some(0), Some(0)), "{completeness}");
     let is_isolated =
         |f: &&serde_json::Value| f["name"] == "photometry.psf_flux.abs_error" && f["band"] == "r" && f["regime"] == "isolated";
     let isolated = figures.iter().find(is_isolated).unwrap();
