@@ -233,16 +233,17 @@ mod tests {
     /// The slow way: every exposure's rendered star, pixel by pixel, at the middle and near a corner; of a PSF that varies too, on detectors
     /// of which a place sees few.
     #[test]
-    #[ignore = "open: not yet understood after the depths without plans"]
     fn information_is_the_sum_over_rendered_stars() {
         let camera = CameraConfig { n_exposures: 4, size_px: [300, 260], ..CameraConfig::default() };
-        sums_agree(&camera);
+        // The sky's slope over a stamp, and the sub-pixel phase.
+        sums_agree(&camera, 1e-3);
         let layout = crate::camera::LayoutConfig { detectors: [3, 3], gap_px: [20, 20] };
         let psf = crate::camera::PsfConfig { size_variation: 0.05, ellipticity_variation: 0.03, ..camera.psf.clone() };
-        sums_agree(&CameraConfig { layout, psf, ..camera });
+        // And the power between its nodes.
+        sums_agree(&CameraConfig { layout, psf, ..camera }, 1e-3 + 4e-4);
     }
 
-    fn sums_agree(camera: &CameraConfig) {
+    fn sums_agree(camera: &CameraConfig, tolerance: f64) {
         let center = SkyPoint::from_degrees(40.0, -30.0);
         let plans = plan_exposures(camera, center, &["g".into(), "r".into()], 2).unwrap();
         for (east, north) in [(0.0, 0.0), (-24.0, 21.0), (3.3, -5.1)] {
@@ -264,8 +265,7 @@ mod tests {
             }
             let depths = ExposureDepth::of_plans(&plans).unwrap();
             let found = Depth::of_band(&depths, "r").information(position);
-            // The sky's slope over a stamp, and the sub-pixel phase.
-            assert!(expected > 0.0 && (found / expected - 1.0).abs() < 1e-3, "{found} against {expected}");
+            assert!(expected > 0.0 && (found / expected - 1.0).abs() < tolerance, "{found} against {expected}");
         }
         let outside = center.offset_by_arcsec(200.0, 0.0);
         let depths = ExposureDepth::of_plans(&plans).unwrap();

@@ -216,13 +216,12 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "open: the expected spacing is of another table"]
     fn a_figure_that_a_run_lacks_is_a_gap() {
         let runs = [run("a", Some(24.5)), run("b", None), run("c", Some(24.75))];
         let folder = tempfile::tempdir().unwrap();
         let lines = write_history(folder.path(), &runs, "fathom history a b c").unwrap();
         assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["figure", "unit", "a", "b", "c"]);
-        assert!(lines.iter().any(|l| l.ends_with("mag         24.50  not measured         24.75")), "{lines:?}");
+        assert!(lines.iter().any(|l| l.split_whitespace().skip(4).eq(["mag", "24.50", "not", "measured", "24.75"])), "{lines:?}");
         let csv = fathom::format::any_table::read(&folder.path().join("history.csv"), "").unwrap();
         assert_eq!(csv.n_rows(), 6);
         let values = csv.f64("value").unwrap();

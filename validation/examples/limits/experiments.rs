@@ -42,9 +42,8 @@ pub fn errors(name: &str, stars: &[Star], n: u64) -> Vec<Row> {
     let key = format!("errors {name}");
     let fitted: Vec<Star> = (0..n).into_par_iter().map(|i| fit(&image(stars, &key, i), stars).0[0]).collect();
     let bounds = bounds(stars);
-    let values: [(&str, Parameter, fn(&Star) -> f64); 3] =
-        [("flux", Parameter::Flux(0), |s| s.snr), ("x", Parameter::East, |s| s.x_px), ("y", Parameter::North, |s| s.y_px)];
-    values
+    type Value = fn(&Star) -> f64;
+    [("flux", Parameter::Flux(0), (|s| s.snr) as Value), ("x", Parameter::East, |s| s.x_px), ("y", Parameter::North, |s| s.y_px)]
         .into_iter()
         .map(|(what, parameter, value)| {
             let mean = fitted.iter().map(value).sum::<f64>() / n as f64;

@@ -122,11 +122,12 @@ pub fn highest_peak(image: &[f64]) -> f64 {
         profiles.iter().map(|g| image.chunks(SIDE).map(|row| row.iter().zip(g).map(|(z, g)| z * g).sum()).collect()).collect();
     let map: Vec<Vec<f64>> = profiles.iter().map(|g| rows.iter().map(|r| r.iter().zip(g).map(|(z, g)| z * g).sum()).collect()).collect();
     let mut best = (f64::NEG_INFINITY, 1, 1);
-    for y in 1..map.len() - 1 {
-        for x in 1..map.len() - 1 {
+    let inner = 1..map.len() - 1;
+    for (y, row) in map.iter().enumerate().filter(|(y, _)| inner.contains(y)) {
+        for (x, &value) in row.iter().enumerate().filter(|(x, _)| inner.contains(x)) {
             let is_near = f64::from(x as i32 - reach - 1).hypot(f64::from(y as i32 - reach - 1)) <= f64::from(reach);
-            if is_near && map[y][x] > best.0 {
-                best = (map[y][x], y, x);
+            if is_near && value > best.0 {
+                best = (value, y, x);
             }
         }
     }

@@ -140,8 +140,7 @@ fn filled(star_njy: ArrayView2<f32>, psf: ArrayView2<f32>, is_good: ArrayView2<b
 /// # Errors
 /// [`TableError`], never in practice.
 pub fn star_table(rows: &[StarRow]) -> Result<Table, TableError> {
-    let numbers =
-        |value: &dyn Fn(&(String, &'static str, [f64; 2], f64, StarResidual)) -> f64| ColumnData::F64(rows.iter().map(value).collect());
+    let numbers = |value: &dyn Fn(&StarRow) -> f64| ColumnData::F64(rows.iter().map(value).collect());
     let mut table = Table::new();
     table.push("band", "", "band", ColumnData::Text(rows.iter().map(|r| r.0.clone()).collect()))?;
     table.push(

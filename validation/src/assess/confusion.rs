@@ -134,7 +134,7 @@ impl<'a> BandLight<'a> {
                 if !common.is_empty() {
                     let light = light.slice(part.slice_of(&common));
                     let inside = child.bbox.slice_of(&common);
-                    c.held_bkj[[b, k, j]] = (&child.share.slice(inside.clone()) * &light).sum();
+                    c.held_bkj[[b, k, j]] = (&child.share.slice(inside) * &light).sum();
                     cross = (&child.weighted.slice(inside) * &light).sum();
                 }
                 c.chi2_bkj[[b, k, j]] = (child.chi2_of_nothing - 2.0 * cross + own_chi2).max(0.0);

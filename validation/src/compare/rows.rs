@@ -18,11 +18,14 @@ const MAX_RELATIVE_ERROR: f64 = 1.0;
 /// An object with the arm it belongs to.
 type Object<'a> = (&'a PairedArm<'a>, &'a PairedObject);
 
+/// Is an object, of this S/N, in?
+type Holds = dyn Fn(&PairedObject, f64) -> bool;
+
 /// A bin or condition: its name, and who is in it by S/N (of the band or of all).
 struct Regime {
     class: &'static str,
     name: String,
-    holds: Box<dyn Fn(&PairedObject, f64) -> bool>,
+    holds: Box<Holds>,
 }
 
 fn regime(name: impl Into<String>, holds: impl Fn(&PairedObject, f64) -> bool + 'static) -> Regime {

@@ -128,8 +128,11 @@ fn draw_pixels(pixels: &PanelPixels) -> Bitmap {
 fn coloured(values: &Array2<f32>, palette: Palette, range: (f64, f64)) -> Bitmap {
     bitmap(values.dim(), |y, x| {
         let v = f64::from(values[(y, x)]);
+        if !v.is_finite() {
+            return [200; 3]; // a palette has no place for it
+        }
         let c = palette.colour(v, range);
-        if v.is_finite() { [c.0, c.1, c.2] } else { [200; 3] }
+        [c.0, c.1, c.2]
     })
 }
 
@@ -198,7 +201,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "open: a colour map refuses a value that is not finite"]
     fn a_sheet_of_every_kind_is_a_picture() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");

@@ -45,7 +45,7 @@ where
         }
         MarkKind::Line(points) => chart.draw_series(LineSeries::new(on_axis(points), colour.stroke_width(width)))?,
         MarkKind::Dashed(points) => {
-            chart.draw_series(DashedLineSeries::new(on_axis(points).into_iter(), px(6.0), px(4.0), colour.stroke_width(width)))?
+            chart.draw_series(DashedLineSeries::new(on_axis(points), px(6.0), px(4.0), colour.stroke_width(width)))?
         }
         MarkKind::Band(points) => {
             let seen = points.iter().filter(|p| in_x(p[0]));

@@ -152,7 +152,7 @@ fn pulls(sky: &Sky, band: &str, cell: &Cell, sum: &Sum) -> NoiseSums {
 /// Σ w z / √(factor · V), V the mean variance under w²; none unless every pixel is blank.
 fn pull(sky: &Sky, part: &Box2, sum: &Sum) -> Option<f64> {
     let slice = sky.bbox.slice_of(part);
-    let (image, variance, blank) = (sky.image.slice(slice.clone()), sky.variance.slice(slice.clone()), sky.is_blank.slice(slice));
+    let (image, variance, blank) = (sky.image.slice(slice), sky.variance.slice(slice), sky.is_blank.slice(slice));
     let (mut value, mut squares, mut of_variance) = (0.0, 0.0, 0.0);
     for (((w, z), v), blank) in sum.weights.iter().zip(image).zip(variance).zip(blank) {
         if w.abs() > 0.0 {
