@@ -105,7 +105,11 @@ fn sloping_skies_and_steps_are_recovered() {
     let rms = |v: &[f64]| (v.iter().map(|x| x * x).sum::<f64>() / v.len() as f64).sqrt();
     assert!(pairs.len() > 500 && rms(&pairs) < 0.04 * sigma, "differences: {:.2} % of {} pairs", 100.0 * rms(&pairs) / sigma, pairs.len());
     // The constant of an empty field is known, too; 6 exposures.
-    assert!(rms(&means) < 0.06 * sigma / 6.0f64.sqrt(), "background: {:.2} % of the coadd's noise", 100.0 * rms(&means) * 6.0f64.sqrt() / sigma);
+    assert!(
+        rms(&means) < 0.06 * sigma / 6.0f64.sqrt(),
+        "background: {:.2} % of the coadd's noise",
+        100.0 * rms(&means) * 6.0f64.sqrt() / sigma
+    );
 }
 
 fn known(folder: &Path) -> Vec<Known> {

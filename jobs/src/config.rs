@@ -27,9 +27,10 @@ const EMBEDDED: [(&str, &str); 6] = [
 ];
 
 /// Layouts built into the binary, by name.
-const LAYOUTS: [(&str, &str); 2] = [
+const LAYOUTS: [(&str, &str); 3] = [
     ("decam_grz_9epoch", include_str!("../layouts/decam_grz_9epoch.toml")),
     ("galsim_gri_4epoch", include_str!("../layouts/galsim_gri_4epoch.toml")),
+    ("twomass_m17_k", include_str!("../layouts/twomass_m17_k.toml")),
 ];
 
 /// The commented default configuration that `fathom init` prints.

@@ -1,10 +1,10 @@
 //! One run: its folder, its arms and exposures, and what phases keep in memory between tasks.
 
 use crate::config::{Config, ExposeMode};
+use crate::phase::Task;
 use crate::product_key;
 use anyhow::{Context, Result, anyhow, bail};
 use fathom::associate::Parent;
-use crate::phase::Task;
 use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
 use fathom::coadd::{CoaddPsf, CoaddPsfInput};
 use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};

@@ -3,8 +3,10 @@
     python3 background.py OUT.txt OUT.png NAME=RUN ...
 
 Every run has the same exposures. For each: differences between exposures and the coadd's final background, recovered less true, on superpixels
-of 64 tract pixels; steps on the coadd at the edges of amplifiers, detectors, visits and patches; the flux of the cluster's halo; and, where the
-backgrounds are matched, the solved steps of the amplifiers in units of their errors, from a dense solution of the same equations by numpy.
+of 64 tract pixels; steps on the coadd at the edges of amplifiers, detectors, visits and patches, over their errors (the scatter of the same strips
+moved away from the edges, and the error of the solution); the flux of the cluster's halo; and, where the backgrounds are matched, the steps of recovered less true background at
+amplifiers, detectors and visits in units of their errors, which come from a dense solution of the same
+equations by numpy.
 """
 import sys
 import tomllib
@@ -94,14 +96,31 @@ class Exposure:
             area = TRACT_AREA / abs(self.wcs["CD1_1"] * self.wcs["CD2_2"] - self.wcs["CD1_2"] * self.wcs["CD2_1"])
             self.njy = self.scale * area
             truth = true_background(f["background_true"], self.x, self.y)
-            if background is None:
-                found = mesh_background(v["background"], self.x, self.y)
-            else:
-                group = background[f"r/exposures/{name}"]
-                found = chebyshev(group, self.x, self.y) + steps(group["steps"][()], self.x, self.y)
+            found = self.found(background, v, self.x, self.y)
             self.sigma = np.sqrt(chebyshev(v["background_variance"], np.array(nx / 2), np.array(ny / 2))) * self.njy
             self.error = np.where(self.inside, (found - truth) * self.njy, np.nan)
             self.true_steps = f["background_true/steps"][()]
+        self.run, self.background = run, background
+        visit, detector = name.rsplit("_d", 1)
+        self.visit, self.detector = visit, int(detector)
+
+    def found(self, background, visit, x, y):
+        if background is None:
+            return mesh_background(visit["background"], x, y)
+        group = background[f"r/exposures/{self.name}"]
+        return chebyshev(group, x, y) + steps(group["steps"][()], x, y)
+
+    def error_at(self, x, y):
+        """Recovered less true background at pixel positions [nJy per tract pixel]."""
+        with h5py.File(self.run / "main/exposures" / f"{self.name}.h5") as f, h5py.File(self.run / "main/visit" / f"{self.name}.h5") as v:
+            return (self.found(self.background, v, x, y) - true_background(f["background_true"], x, y)) * self.njy
+
+    def side(self, axis, end, n=25):
+        """Positions along a side: `axis` "x" or "y" is constant, `end` 0 or 1."""
+        ny, nx = self.shape
+        along = np.linspace(0, (ny if axis == "x" else nx) - 1, n)
+        across = np.full(n, end * ((nx if axis == "x" else ny) - 1.0))
+        return (across, along) if axis == "x" else (along, across)
 
 
 def blocks(plane):
@@ -139,57 +158,141 @@ def coadd_planes(run, names):
     return out, dict(zip(ids, weights)), ids
 
 
-def solved_steps(run, exposures):
-    """(solved - true) / error of every amplifier's step, from dense normal equations of the stored levels."""
-    rows = {}
-    for path in sorted((run / "main/match").glob("*.h5")):
-        with h5py.File(path) as f:
-            for name in f["r/levels"]:
-                rows.setdefault(name, []).append(f["r/levels"][name][()])
-    t = {name: np.concatenate(v) for name, v in rows.items()}
-    with h5py.File(run / "main/solve.h5") as f:
-        found, reference = f["r/coefficients"][()], f["r/exposures/is_reference"][()].astype(bool)
-        ids, (nx, ny), order = [i.decode() for i in f["r/exposures/id"][()]], f["r"].attrs["amplifiers"], f["r"].attrs["order"]
-        scatter = f["r"].attrs["residual_scatter"]
-    by_id = {e.name: e for e in exposures}
-    shape = exposures[0].shape
-    u, v = 2 * t["x"] / (shape[1] - 1) - 1, 2 * t["y"] / (shape[0] - 1) - 1
-    tx, ty = chebvander(u, order), chebvander(v, order)
-    terms = [tx[:, i] * ty[:, j] for j in range(order + 1) for i in range(order + 1 - j)]
-    n_smooth = len(terms)
-    terms += [(t["amplifier"] == k).astype(float) for k in range(1, nx * ny)]
-    terms = np.array(terms).T * t["njy_per_adu"][:, None]
-    n_terms = terms.shape[1]
-    n = len(ids) * n_terms
-    normal, rhs = np.zeros((n, n)), np.zeros(n)
-    w = t["level_err"] ** -2.0
-    cell = t["row"].astype(np.int64) * 10**8 + t["column"] * 10**4 + t["set"]
-    order_of = np.argsort(cell, kind="stable")
-    for part in np.split(order_of, np.flatnonzero(np.diff(cell[order_of])) + 1):
-        if len(part) < 2:
-            continue
-        b = np.zeros((len(part), n))
-        for row, s in zip(b, part):
-            row[t["exposure"][s] * n_terms : (t["exposure"][s] + 1) * n_terms] = terms[s]
-        a = np.diag(w[part]) - np.outer(w[part], w[part]) / w[part].sum()
-        normal += b.T @ a @ b
-        rhs += b.T @ a @ t["level"][part]
-    sigma = np.array([by_id[i].sigma / by_id[i].njy for i in ids])
-    prior = np.concatenate([np.r_[np.full(n_smooth, (100 * s) ** -2), np.full(n_terms - n_smooth, s**-2)] for s in sigma])
-    normal += np.diag(prior)
-    free = ~np.concatenate([np.r_[np.full(n_smooth, r), np.zeros(n_terms - n_smooth, bool)] for r in reference])
-    inverse = np.linalg.inv(normal[np.ix_(free, free)])
-    dense = np.zeros(n)
-    dense[free] = inverse @ rhs[free]
-    errors = np.zeros(n)
-    errors[free] = np.sqrt(np.diag(inverse))
-    pulls = []
-    for i, name in enumerate(ids):
-        truth = by_id[name].true_steps[-nx * ny :, 4]  # amplifiers come after the detector
-        for k in range(1, nx * ny):
-            at = i * n_terms + n_smooth + k - 1
-            pulls.append((found[i, n_smooth + k - 1] - (truth[k] - truth[0])) / errors[at])
-    return np.array(pulls), np.abs(dense.reshape(found.shape) - found).max(), scatter
+class Solution:
+    """The stored levels solved once more, densely, for the errors of anything that is linear in the coefficients."""
+
+    def __init__(self, run, exposures):
+        rows = {}
+        for path in sorted((run / "main/match").glob("*.h5")):
+            with h5py.File(path) as f:
+                for name in f["r/levels"]:
+                    rows.setdefault(name, []).append(f["r/levels"][name][()])
+        t = {name: np.concatenate(v) for name, v in rows.items()}
+        with h5py.File(run / "main/solve.h5") as f:
+            self.found, reference = f["r/coefficients"][()], f["r/exposures/is_reference"][()].astype(bool)
+            self.ids = [i.decode() for i in f["r/exposures/id"][()]]
+            self.amplifiers, self.order = [int(v) for v in f["r"].attrs["amplifiers"]], int(f["r"].attrs["order"])
+            self.scatter, self.n_rejected = f["r"].attrs["residual_scatter"], f["r"].attrs["n_rejected"]
+        self.by_id = {e.name: e for e in exposures}
+        shape = exposures[0].shape
+        terms = self.terms(t["x"], t["y"], shape, t["amplifier"]) * t["njy_per_adu"][:, None]
+        self.n_terms = terms.shape[1]
+        self.n_smooth = self.n_terms - self.amplifiers[0] * self.amplifiers[1] + 1
+        n = len(self.ids) * self.n_terms
+        normal, rhs = np.zeros((n, n)), np.zeros(n)
+        w = t["level_err"] ** -2.0
+        cell = t["row"].astype(np.int64) * 10**8 + t["column"] * 10**4 + t["set"]
+        order_of = np.argsort(cell, kind="stable")
+        sky_rows, sky_at, sky_weight = [], [], []
+        for part in np.split(order_of, np.flatnonzero(np.diff(cell[order_of])) + 1):
+            b = np.zeros((len(part), n))
+            for row, s in zip(b, part):
+                row[t["exposure"][s] * self.n_terms : (t["exposure"][s] + 1) * self.n_terms] = terms[s]
+            sky_rows.append(w[part] @ b / w[part].sum())
+            sky_at.append((t["tract_x"][part[0]], t["tract_y"][part[0]]))
+            sky_weight.append(w[part].sum())
+            if len(part) < 2:
+                continue
+            a = np.diag(w[part]) - np.outer(w[part], w[part]) / w[part].sum()
+            normal += b.T @ a @ b
+            rhs += b.T @ a @ t["level"][part]
+        sigma = np.array([self.by_id[i].sigma / self.by_id[i].njy for i in self.ids])
+        n_steps = self.n_terms - self.n_smooth
+        normal += np.diag(np.concatenate([np.r_[np.full(self.n_smooth, (100 * s) ** -2), np.full(n_steps, s**-2)] for s in sigma]))
+        free = ~np.concatenate([np.r_[np.full(self.n_smooth, r), np.zeros(n_steps, bool)] for r in reference])
+        self.covariance = np.zeros((n, n))
+        self.covariance[np.ix_(free, free)] = np.linalg.inv(normal[np.ix_(free, free)])
+        self.dense = (self.covariance @ rhs).reshape(self.found.shape)
+        # What the deep image's polynomial takes back of the coefficients' errors.
+        with h5py.File(run / "main/background.h5") as f:
+            self.deep_order = f["r/deep_0/coefficients_yx"].shape[0] - 1
+        a = self.deep_terms(*np.array(sky_at).T) * np.sqrt(sky_weight)[:, None]
+        self.deep = np.linalg.lstsq(a, np.array(sky_rows) * np.sqrt(sky_weight)[:, None], rcond=None)[0]
+
+    def terms(self, x, y, shape, amplifier=None):
+        sy, sx = shape
+        nx, ny = self.amplifiers
+        if amplifier is None:
+            amplifier = (np.round(y) * ny // sy * nx + np.round(x) * nx // sx).astype(int)
+        tx, ty = chebvander(2 * x / (sx - 1) - 1, self.order), chebvander(2 * y / (sy - 1) - 1, self.order)
+        smooth = [tx[:, i] * ty[:, j] for j in range(self.order + 1) for i in range(self.order + 1 - j)]
+        return np.array(smooth + [(amplifier == k).astype(float) for k in range(1, nx * ny)]).T
+
+    def deep_terms(self, x, y):
+        tx, ty = (chebvander(2 * v / (n - 1) - 1, self.deep_order) for v, n in ((x, SHAPE[1]), (y, SHAPE[0])))
+        return np.array([tx[:, i] * ty[:, j] for j in range(self.deep_order + 1) for i in range(self.deep_order + 1 - j)]).T
+
+    def error(self, parts, deep=0.0):
+        """Error [nJy] of Σ weight × background over (exposure, x, y, weight), less `deep`."""
+        c = np.zeros(len(self.covariance)) - deep
+        for name, x, y, weight in parts:
+            e = self.by_id[name]
+            i = self.ids.index(name) * self.n_terms
+            c[i : i + self.n_terms] += e.njy * (np.broadcast_to(weight, x.shape) @ self.terms(x, y, e.shape))
+        return np.sqrt(c @ self.covariance @ c)
+
+    def coadd_step(self, points, weights):
+        """Error [nJy] of the coadd's step between tract positions with sign -1 and +1: (x, y, sign)."""
+        x, y, sign = points
+        sky = tan_to_sky(TRACT, x, y)
+        shares, on = [], []
+        for name in self.ids:
+            e = self.by_id[name]
+            px, py = tan_to_pixel(e.wcs, sky)
+            inside = (px > 3) & (py > 3) & (px < e.shape[1] - 4) & (py < e.shape[0] - 4)
+            shares.append(np.where(inside, weights[name], 0.0))
+            on.append((px, py))
+        total = np.sum(shares, axis=0)
+        good = total > 0
+        weight = np.where(good, np.where(sign > 0, 1 / max((sign[good] > 0).sum(), 1), -1 / max((sign[good] < 0).sum(), 1)), 0.0)
+        share = [s[good] / total[good] * weight[good] for s in shares]
+        deep = weight[good] @ self.deep_terms(x[good], y[good]) @ self.deep
+        return self.error([(name, px[good], py[good], s) for name, (px, py), s in zip(self.ids, on, share) if s.any()], deep)
+
+    def steps(self):
+        """Recovered less true steps at amplifiers, detectors and visits over their errors."""
+        pulls = {"amplifier": [], "detector": [], "visit": []}
+        n_amplifiers = self.amplifiers[0] * self.amplifiers[1]
+        for i, name in enumerate(self.ids):
+            truth = self.by_id[name].true_steps[-n_amplifiers:, 4]  # amplifiers come after the detector
+            for k in range(1, n_amplifiers):
+                term = self.n_smooth + k - 1
+                error = np.sqrt(self.covariance[i * self.n_terms + term, i * self.n_terms + term])
+                pulls["amplifier"].append((self.found[i, term] - (truth[k] - truth[0])) / error)
+        exposures = list(self.by_id.values())
+        for e in exposures:
+            for axis, step in (("x", 1), ("y", 2)):
+                place = e.detector % 2 if axis == "x" else e.detector // 2
+                # The neighbour across the gap, once a pair.
+                for other in exposures:
+                    if place == 0 and other.visit == e.visit and other.detector == e.detector + step:
+                        (xa, ya), (xb, yb) = e.side(axis, 1), other.side(axis, 0)
+                        on = on_tract(e, xa, ya) & on_tract(other, xb, yb)
+                        if on.sum() >= 10:
+                            step_found = e.error_at(xa[on], ya[on]).mean() - other.error_at(xb[on], yb[on]).mean()
+                            parts = [(e.name, xa[on], ya[on], 1 / on.sum()), (other.name, xb[on], yb[on], -1 / on.sum())]
+                            pulls["detector"].append(step_found / self.error(parts))
+                # The outer side: against the mean of all exposures of other visits that cover it.
+                x, y = e.side(axis, place)
+                sky, on = tan_to_sky(e.wcs, x, y), on_tract(e, x, y)
+                parts, mean, weights = [], 0.0, 0.0
+                for other in exposures:
+                    if other.visit == e.visit or on.sum() < 10:
+                        continue
+                    xo, yo = tan_to_pixel(other.wcs, sky[on])
+                    if ((xo > 0) & (yo > 0) & (xo < other.shape[1] - 1) & (yo < other.shape[0] - 1)).all():
+                        w = other.sigma**-2
+                        parts.append((other.name, xo, yo, -w))
+                        mean, weights = mean + w * other.error_at(xo, yo).mean(), weights + w
+                if parts:
+                    parts = [(name, xo, yo, w / weights / on.sum()) for name, xo, yo, w in parts] + [(e.name, x[on], y[on], 1 / on.sum())]
+                    pulls["visit"].append((e.error_at(x[on], y[on]).mean() - mean / weights) / self.error(parts))
+        return {kind: np.array(p) for kind, p in pulls.items()}
+
+
+def on_tract(e, x, y):
+    tx, ty = tan_to_pixel(TRACT, tan_to_sky(e.wcs, x, y))
+    return (tx > 0) & (ty > 0) & (tx < SHAPE[1] - 1) & (ty < SHAPE[0] - 1)
 
 
 def edges(exposures, patches):
@@ -216,8 +319,8 @@ def edges(exposures, patches):
     return out
 
 
-def strip_step(image, good, line, shift):
-    """Mean on one side of a line less that on the other, 2 to 34 pixels from it, and 1/n + 1/n; None if too little is left."""
+def strip_step(image, variance, good, line, shift):
+    """Mean on one side of a line less that on the other, 2 to 34 pixels from it, and the variance of that for white noise; None if too little is left."""
     (xa, ya), (xb, yb) = line
     length = np.hypot(xb - xa, yb - ya)
     along, across = np.array([(xb - xa) / length, (yb - ya) / length]), np.array([-(yb - ya) / length, (xb - xa) / length])
@@ -229,25 +332,43 @@ def strip_step(image, good, line, shift):
     left, right = ok & (d < 0), ok & (d > 0)
     if min(left.sum(), right.sum()) < 2000:
         return None
-    z = np.where(ok, image[np.clip(y, 0, SHAPE[0] - 1), np.clip(x, 0, SHAPE[1] - 1)], 0.0)
-    return z[right].mean() - z[left].mean(), 1 / left.sum() + 1 / right.sum()
+    at = np.clip(y, 0, SHAPE[0] - 1), np.clip(x, 0, SHAPE[1] - 1)
+    z, v = image[at], variance[at]
+    return z[right].mean() - z[left].mean(), v[left].mean() / left.sum() + v[right].mean() / right.sum()
 
 
-def coadd_steps(image, good, lines, rng):
-    """Steps over their errors; the unit of the error is the scatter of the same lines shifted away by 45 to 110 pixels."""
+def coadd_steps(image, variance, good, lines, rng, solution, weights):
+    """Steps over their errors: the scatter of the same strips moved 45 to 110 pixels away, and the error of the solution's step."""
     control = []
     for group in lines.values():
         for line in group:
             for _ in range(4):
-                found = strip_step(image, good, line, rng.choice([-1, 1]) * rng.uniform(45, 110))
+                found = strip_step(image, variance, good, line, rng.choice([-1, 1]) * rng.uniform(45, 110))
                 if found:
                     control.append(found[0] / np.sqrt(found[1]))
     unit = 1.4826 * np.median(np.abs(control))
     out = {}
     for kind, group in lines.items():
-        found = [strip_step(image, good, line, 0.0) for line in group]
-        out[kind] = np.array([f[0] / np.sqrt(f[1]) / unit for f in found if f])
+        pulls = []
+        for line in group:
+            found = strip_step(image, variance, good, line, 0.0)
+            if found:
+                of_solution = solution.coadd_step(strip_points(line), weights) if solution else 0.0
+                pulls.append(found[0] / np.hypot(np.sqrt(found[1]) * unit, of_solution))
+        out[kind] = np.array(pulls)
     return out
+
+
+def strip_points(line):
+    (xa, ya), (xb, yb) = line
+    s = np.linspace(0.02, 0.98, 25)
+    length = np.hypot(xb - xa, yb - ya)
+    nx, ny = -(yb - ya) / length, (xb - xa) / length
+    x, y = xa + (xb - xa) * s, ya + (yb - ya) * s
+    points = [(x + d * nx, y + d * ny, np.full(25, np.sign(d))) for d in (-26, -10, 10, 26)]
+    x, y, sign = (np.concatenate(c) for c in zip(*points))
+    on = (x >= 0) & (y >= 0) & (x < SHAPE[1]) & (y < SHAPE[0])
+    return x[on], y[on], sign[on]
 
 
 def halo(run, error):
@@ -268,6 +389,15 @@ def halo(run, error):
     points = (np.arange(SHAPE[0] // STEP) * STEP + STEP // 2)
     at = ring[np.ix_(points, points)]
     return -np.nansum(error[at]) * STEP**2 / true_flux, true_flux / ring.sum()
+
+
+def describe(what, pulls):
+    if len(pulls) == 0:
+        return f"{what}: none"
+    return (
+        f"{what}: scatter {np.sqrt(np.mean(pulls**2)):.2f} +- {1 / np.sqrt(2 * len(pulls)):.2f} errors, mean {pulls.mean():+.2f}, "
+        f"largest {np.abs(pulls).max():.2f}, n = {len(pulls)}"
+    )
 
 
 def main():
@@ -314,13 +444,16 @@ def main():
         bright = gaussian_filter(image, 2) > 3 * sigma / np.sqrt(4 * np.pi * 4) * 1.0
         bright |= gaussian_filter(image, 10) > 3 * sigma / np.sqrt(4 * np.pi * 100)
         good &= ~binary_dilation(bright, iterations=6)
-        pulls = coadd_steps(image, good, edges(exposures, m["patches"][0]), np.random.default_rng(1))
-        for kind, p in pulls.items():
-            lines_out.append(f"steps on the coadd at {kind} edges: scatter {p.std():.2f} +- {1 / np.sqrt(2 * len(p)):.2f} errors, largest {np.abs(p).max():.2f}, n = {len(p)}")
-        if matched and config["solve"]["pairs"] == "all":
-            p, apart, scatter = solved_steps(run, exposures)
-            lines_out.append(f"solved steps of amplifiers: scatter {p.std():.2f} +- {1 / np.sqrt(2 * len(p)):.2f} errors, mean {p.mean():+.2f}, largest {np.abs(p).max():.2f}, n = {len(p)}")
-            lines_out.append(f"dense solution by numpy: coefficients differ by at most {apart:.1e} adu; residuals scatter by {scatter:.2f} of their errors")
+        solution = Solution(run, exposures) if matched and config["solve"]["pairs"] == "all" else None
+        pulls = coadd_steps(image, planes["variance"], good, edges(exposures, m["patches"][0]), np.random.default_rng(1), solution, weights)
+        lines_out += [describe(f"steps on the coadd at {kind} edges", p) for kind, p in pulls.items()]
+        if solution:
+            lines_out += [describe(f"steps of the solution at {kind} edges", p) for kind, p in solution.steps().items()]
+            apart = np.abs(solution.dense - solution.found).max()
+            lines_out.append(
+                f"dense solution by numpy, of all samples: coefficients differ by at most {apart:.1e} adu, with {solution.n_rejected} samples "
+                f"left out of the other; residuals scatter by {solution.scatter:.2f} of their errors"
+            )
         lines_out.append("")
         maps.append((label, (final - constant) / sigma))
     Path(text).write_text("\n".join(lines_out))

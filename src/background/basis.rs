@@ -64,6 +64,18 @@ impl DetectorBasis {
         )
     }
 
+    /// True within `margin_px` of an edge between two amplifiers.
+    #[must_use]
+    pub fn is_near_step(&self, at: PixelPoint, margin_px: f64) -> bool {
+        let near = |v: f64, start: i32, size: i32, n: usize| {
+            // The first pixel of an amplifier, as `amplifier_box` has it, less half a pixel.
+            let edge = |k: usize| f64::from(start + (k * size as usize).div_ceil(n) as i32) - 0.5;
+            (1..n).any(|k| (v - edge(k)).abs() < margin_px)
+        };
+        let [nx, ny] = self.amplifiers;
+        near(at.x, self.bbox.x0, self.bbox.width, nx) || near(at.y, self.bbox.y0, self.bbox.height, ny)
+    }
+
     /// Values of all terms at a position on the given amplifier, into `out` (of length [`Self::n_terms`]).
     pub fn values(&self, at: PixelPoint, amplifier: usize, out: &mut [f64]) {
         let scale = |v: f64, v0: i32, n: i32| if n > 1 { 2.0 * (v - f64::from(v0)) / f64::from(n - 1) - 1.0 } else { 0.0 };
@@ -144,6 +156,9 @@ mod tests {
             assert_abs_diff_eq!(sum, model.at(at), epsilon = 1e-12);
             assert_abs_diff_eq!(sum, f64::from(image[[y as usize, x as usize]]), epsilon = 1e-5); // f32
         }
+        // Between columns 25 and 26 (101 columns of 4 amplifiers), between rows 26 and 27.
+        let near = |x: f64, y: f64| basis.is_near_step(PixelPoint::new(x, y), 3.0);
+        assert!(near(28.4, 5.0) && !near(28.6, 5.0) && near(10.0, 29.4) && !near(10.0, 29.6) && !near(0.0, 0.0));
         let area: usize = (0..8).map(|k| basis.amplifier_box(k).n_pixels()).sum();
         assert_eq!(area, basis.bbox.n_pixels());
     }

@@ -17,7 +17,8 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeepBackgroundConfig {
-    /// Total order of the polynomial over the tract.
+    /// Total order of the polynomial over the tract. What all exposures could have in common ends at the order of their own polynomials;
+    /// the modes just above are known worst, and the sky that is left shows them: an order or two more takes them out.
     pub order: usize,
     /// Superpixels that stick out by more than this are sources \[sigma of the superpixels' scatter\].
     pub clip_sigma: f64,
@@ -25,7 +26,7 @@ pub struct DeepBackgroundConfig {
 
 impl Default for DeepBackgroundConfig {
     fn default() -> Self {
-        Self { order: 3, clip_sigma: 2.5 }
+        Self { order: 4, clip_sigma: 2.5 }
     }
 }
 

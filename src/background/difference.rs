@@ -26,7 +26,14 @@ pub struct PairDifference {
 /// `first`, `second`: the same pixels of both, NaN where bad. Clipping is symmetric, so that noise alone is not biased; `scatter` is given,
 /// not measured, so that a few bright pixels cannot widen it.
 #[must_use]
-pub fn mean_difference(first: &[f32], second: &[f32], start: f64, scatter: f64, clip_sigma: f64, min_pixels: usize) -> Option<(f64, usize)> {
+pub fn mean_difference(
+    first: &[f32],
+    second: &[f32],
+    start: f64,
+    scatter: f64,
+    clip_sigma: f64,
+    min_pixels: usize,
+) -> Option<(f64, usize)> {
     let limit = clip_sigma * scatter;
     let mut center = start;
     let mut n_pixels = 0;

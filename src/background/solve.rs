@@ -11,10 +11,10 @@
 //! dithered, and for terms that too few superpixels see, a weak prior (a step of the sky noise of one pixel, other terms of a hundred
 //! times that) keeps the solution finite; it is 10⁻⁵ of the information that one well-measured step has.
 
+use super::DetectorBasis;
 use super::difference::connected_sets;
 use super::matching::{LevelSample, MatchError};
 use super::system::System;
-use super::DetectorBasis;
 use crate::geometry::PixelPoint;
 use serde::{Deserialize, Serialize};
 
@@ -135,10 +135,12 @@ impl SolveBackground {
         let (groups, mut system) = self.system(exposures, samples);
         let mut solution = vec![0.0; system.n_unknowns()];
         let (mut residual_scatter, mut n_rejected, mut n_iterations) = (0.0, 0, 0);
-        for _ in 0..N_ROUNDS {
+        for round in 0..=N_ROUNDS {
             (solution, n_iterations) = system.solve(&system.data(), solution).map_err(|e| e.of_band(band))?;
+            // The last solution rejects nothing: what is left out has no part in what is returned.
+            let limit = if round < N_ROUNDS { self.config.reject_sigma } else { f64::INFINITY };
             let more;
-            (more, residual_scatter) = system.reject(&solution, self.config.reject_sigma);
+            (more, residual_scatter) = system.reject(&solution, limit);
             n_rejected += more;
             if more == 0 {
                 break;
@@ -174,7 +176,8 @@ impl SolveBackground {
         samples.sort_by_key(|s| (s.row, s.column, s.set, s.exposure, s.amplifier));
         let n = exposures.len();
         let groups = groups(n, &samples);
-        let template = SolveExposure { basis: DetectorBasis { bbox: crate::Box2::new(0, 0, 1, 1), order: 0, amplifiers: [1, 1] }, sigma_adu: 1.0 };
+        let template =
+            SolveExposure { basis: DetectorBasis { bbox: crate::Box2::new(0, 0, 1, 1), order: 0, amplifiers: [1, 1] }, sigma_adu: 1.0 };
         let mut system = System::new(&[exposures, &[template]].concat(), samples);
         system.hold(n, usize::MAX);
         let references: Vec<usize> = groups.iter().map(|g| g.reference.unwrap_or(n)).collect();
@@ -194,8 +197,8 @@ pub(super) fn cells(samples: &[LevelSample]) -> impl Iterator<Item = &[LevelSamp
     samples.chunk_by(|a, b| (a.row, a.column, a.set) == (b.row, b.column, b.set))
 }
 
-/// Connected groups of `n` exposures. The reference is the template, exposure `n`, where it is connected, or else the member with the most information in common with the others, Σ w (W - w) / W over
-/// the cells.
+/// Connected groups of `n` exposures. The reference is the template, exposure `n`, where it is connected, or else the member with the most
+/// information in common with the others, Σ w (W - w) / W over the cells.
 fn groups(n: usize, samples: &[LevelSample]) -> Vec<MatchGroup> {
     let edges = cells(samples).flat_map(|cell| cell.windows(2).map(|p| (p[0].exposure as usize, p[1].exposure as usize)));
     let sets = connected_sets(n + 1, edges);

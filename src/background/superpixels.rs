@@ -78,8 +78,7 @@ mod tests {
                     }
                 }
                 found.sort_unstable();
-                let expected: Vec<_> =
-                    (0..=199 / side_px).flat_map(|r| (0..=329 / side_px).map(move |c| (r, c))).collect();
+                let expected: Vec<_> = (0..=199 / side_px).flat_map(|r| (0..=329 / side_px).map(move |c| (r, c))).collect();
                 assert_eq!(found, expected, "side {side_px}, cuts {cuts:?}");
             }
         }

@@ -198,7 +198,8 @@ impl System {
     /// Factors of each exposure's own block.
     fn blocks(&self, prior: &[f64]) -> Vec<Cholesky<f64, Dyn>> {
         let means = self.means(&vec![0.0; self.samples.len()]);
-        let block = |((members, range), &held): ((&Vec<(usize, usize)>, &Range<usize>), &usize)| {
+        let block = |exposure: usize| {
+            let (members, range, held) = (&self.members[exposure], &self.unknowns[exposure], self.held[exposure]);
             let n = range.len();
             let mut matrix = DMatrix::<f64>::from_diagonal(&DVector::from_column_slice(&prior[range.clone()]));
             let mut terms = vec![0.0; n];
@@ -215,7 +216,7 @@ impl System {
             }
             matrix.cholesky().expect("a Gram matrix with a prior is positive definite")
         };
-        self.members.par_iter().zip(&self.unknowns).zip(&self.held).map(block).collect()
+        (0..self.exposures.len()).into_par_iter().map(block).collect()
     }
 
     /// Solves for a right-hand side, from a first guess; with the number of iterations.
@@ -229,7 +230,8 @@ impl System {
             out
         };
         let precondition = |r: &[f64]| -> Vec<f64> {
-            let parts = self.unknowns.par_iter().zip(&blocks).map(|(range, block)| block.solve(&DVector::from_column_slice(&r[range.clone()])));
+            let parts =
+                self.unknowns.par_iter().zip(&blocks).map(|(range, block)| block.solve(&DVector::from_column_slice(&r[range.clone()])));
             let parts: Vec<DVector<f64>> = parts.collect();
             parts.iter().flat_map(|p| p.iter().copied()).collect()
         };

@@ -102,6 +102,12 @@ impl PsfMatcher {
         image_of(&self.tract_wcs, &meta.wcs, &region).grown(self.lanczos_order as i32 + 1).intersect(&meta.bbox())
     }
 
+    /// Where a position of the tract lies on an exposure, or outside it; `None` where the projections do not meet.
+    #[must_use]
+    pub fn on_exposure(&self, meta: &ExposureMeta, at: PixelPoint) -> Option<PixelPoint> {
+        meta.wcs.sky_to_pixel(self.tract_wcs.pixel_to_sky(at)).ok()
+    }
+
     /// Warps `exposure` (at least the pixels of [`Self::needed`], sanitised), less the background of `visit`, onto `bbox`, and matches
     /// it; the kernel is that of the middle of the box. `None` where no pixel of the box is left.
     #[must_use]
@@ -166,9 +172,7 @@ impl PsfMatcher {
         let at = match on_exposure {
             Ok(p) if bbox.contains_point(p) => at,
             _ => {
-                let clamp = |v: f64, n: usize| v.clamp(0.0, n as f64 - 1.0);
-                let nearest = on_exposure.map_or(PixelPoint::new(0.0, 0.0), |p| p);
-                let nearest = PixelPoint::new(clamp(nearest.x, meta.shape.1), clamp(nearest.y, meta.shape.0));
+                let nearest = bbox.nearest(on_exposure.unwrap_or(PixelPoint::new(0.0, 0.0)));
                 self.tract_wcs.sky_to_pixel(meta.wcs.pixel_to_sky(nearest)).unwrap_or(at)
             }
         };

@@ -202,7 +202,11 @@ pub fn write(path: &Path, key: &str, bands: &[BandBackground]) -> Result<(), For
                 put_chebyshev(&node, &model.smooth_adu, "adu")?;
                 let of_box = |(b, step): &(Box2, f64)| [f64::from(b.x0), f64::from(b.y0), f64::from(b.width), f64::from(b.height), *step];
                 let steps = ndarray::arr2(&model.steps_adu.iter().map(of_box).collect::<Vec<_>>());
-                node.write(About::new("steps", "", "one row a box: x0, y0, width, height [pixel], step [adu]"), steps.view(), Storage::Plain)?;
+                node.write(
+                    About::new("steps", "", "one row a box: x0, y0, width, height [pixel], step [adu]"),
+                    steps.view(),
+                    Storage::Plain,
+                )?;
             }
         }
         Ok(())

@@ -32,7 +32,8 @@
 //! - `name`: template of the exposure's name, unique; default `{stem}`, with `hdus` `{stem}_{hdu}`.
 //!
 //! `[variance]`
-//! - `kind`: `variance` \[ADU²\], `inverse_variance` (zero, negative or NaN: variance +∞ and masked `NO_DATA`) or `sigma` \[ADU\].
+//! - `kind`: `variance` \[ADU²\], `inverse_variance` (zero, negative or NaN: variance +∞ and masked `NO_DATA`) `sigma` \[ADU\], or
+//!   `constant`: the same for all pixels, `value`: value \[ADU²\], and none of the keys below.
 //! - `file`: template; default the image's file. `hdu`: as above, or a template; or `hdu_offset`: so many HDUs after the image's.
 //!   Default: with `image.hdus` the HDU of the same name or number, else the first image. `plane` as above.
 //!
@@ -110,7 +111,7 @@ use crate::catalog::Table;
 use crate::image::{Exposure, MaskPlane};
 use pattern::{Captures, Pattern};
 use source::Source;
-use spec::{HduSpec, MaskKind, PsfKind, Spec};
+use spec::{HduSpec, MaskKind, PsfKind, Spec, VarianceKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -249,7 +250,14 @@ impl Layout {
         }
         // In the image's own file and HDU, variance and mask would be the image itself.
         let v = &self.spec.variance;
-        if v.file.is_none() && v.hdu.is_none() && v.hdu_offset.is_none() && v.plane == image.plane {
+        let is_constant = v.kind == VarianceKind::Constant;
+        if is_constant != v.value.is_some() {
+            return Err(self.wrong("variance.value", "goes with kind = \"constant\", and must be there then"));
+        }
+        if is_constant && (v.file.is_some() || v.hdu.is_some() || v.hdu_offset.is_some()) {
+            return Err(self.wrong("variance", "of kind constant has no file, hdu or hdu_offset"));
+        }
+        if !is_constant && v.file.is_none() && v.hdu.is_none() && v.hdu_offset.is_none() && v.plane == image.plane {
             return Err(self.wrong("variance", "needs file, hdu, hdu_offset or plane: it cannot be the image itself"));
         }
         let p = &self.spec.photometry;

@@ -6,8 +6,8 @@
 //! - attributes `superpixel_px` (u64, side of a superpixel), `target_fwhm_px` (f64, FWHM of the common PSF, tract pixels);
 //! - table ([`super::table`]) `exposures`: `id`, all exposures of the band in the tract, in order;
 //! - table `levels`, one row an amplifier of an exposure on a superpixel of the patch: `row`, `column` (of the superpixel in the tract), `set`
-//!   (rows of a superpixel with the same number are connected by differences), `exposure` (row of `exposures`; their number: the template), `amplifier`, `x`, `y` (mean
-//!   position of its source-free pixels on the exposure), `tract_x`, `tract_y` (on the tract), `level`, `level_err` (nJy per tract pixel above
+//!   (rows of a superpixel with the same number are connected by differences), `exposure` (row of `exposures`; their number: the template), `amplifier`, `x`, `y` (where
+//!   the level holds, on the exposure), `tract_x`, `tract_y` (the same on the tract, one place a superpixel), `level`, `level_err` (nJy per tract pixel above
 //!   the mean level of the exposure's own mesh), `njy_per_adu` (nJy per tract pixel of one count per exposure pixel).
 
 use super::FormatError;
@@ -70,7 +70,11 @@ pub fn read(path: &Path, band: &str) -> Result<BandLevels, FormatError> {
     let ids = exposures.text("id").map_err(wrong)?.iter().map(|id| ExposureId(id.clone())).collect::<Vec<_>>();
     let samples = samples_of(&table::take(&group, "levels", None)?).map_err(wrong)?;
     if let Some(s) = samples.iter().find(|s| s.exposure as usize > ids.len()) {
-        return Err(group.wrong("levels/exposure", &s.exposure.to_string(), &format!("a row of exposures, or {} for the template", ids.len())));
+        return Err(group.wrong(
+            "levels/exposure",
+            &s.exposure.to_string(),
+            &format!("a row of exposures, or {} for the template", ids.len()),
+        ));
     }
     Ok(BandLevels {
         band: band.to_owned(),
@@ -96,10 +100,10 @@ fn levels_table(samples: &[LevelSample]) -> Table {
         ("set", "", "rows of a superpixel with the same number are connected by differences", whole(|s| s.set.into())),
         ("exposure", "", "row of the table exposures", whole(|s| s.exposure.into())),
         ("amplifier", "", "amplifier, row by row", whole(|s| s.amplifier.into())),
-        ("x", "pixel", "mean column of the pixels on the exposure", real(|s| s.at.x)),
-        ("y", "pixel", "mean row of the pixels on the exposure", real(|s| s.at.y)),
-        ("tract_x", "pixel", "mean column of the pixels on the tract", real(|s| s.tract_at.x)),
-        ("tract_y", "pixel", "mean row of the pixels on the tract", real(|s| s.tract_at.y)),
+        ("x", "pixel", "column on the exposure where the level holds", real(|s| s.at.x)),
+        ("y", "pixel", "row on the exposure where the level holds", real(|s| s.at.y)),
+        ("tract_x", "pixel", "the same on the tract", real(|s| s.tract_at.x)),
+        ("tract_y", "pixel", "the same on the tract", real(|s| s.tract_at.y)),
         ("level", "nJy", "level per tract pixel above the mean of the exposure's own mesh", real(|s| s.level_njy)),
         ("level_err", "nJy", "its error, of the noise alone", real(|s| s.error_njy)),
         ("njy_per_adu", "nJy/adu", "nJy per tract pixel of one count per exposure pixel", real(|s| s.njy_per_adu)),

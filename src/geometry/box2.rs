@@ -78,6 +78,13 @@ impl Box2 {
         self.contains(x, y)
     }
 
+    /// The point of the box (of the centres of its pixels) nearest to `p`.
+    #[must_use]
+    pub fn nearest(&self, p: PixelPoint) -> PixelPoint {
+        let clamp = |v: f64, first: i32, end: i32| v.clamp(f64::from(first), f64::from((end - 1).max(first)));
+        PixelPoint::new(clamp(p.x, self.x0, self.x1()), clamp(p.y, self.y0, self.y1()))
+    }
+
     /// The pixels in both; empty (zero size) if there are none.
     #[must_use]
     pub fn intersect(&self, other: &Self) -> Self {

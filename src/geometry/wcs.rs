@@ -77,18 +77,16 @@ pub struct Wcs {
 }
 
 impl Wcs {
-    /// From FITS header cards (CTYPE1/2, CRVAL, CRPIX, CD or PC+CDELT, PV, A/B; others are ignored).
+    /// From FITS header cards (CTYPE1/2, CRVAL, CRPIX, CD or CDELT with PC or CROTA2, PV, A/B; others are ignored).
     ///
     /// # Errors
     /// [`WcsError`] if a card is missing or wrong, or the matrix is singular.
     pub fn from_cards(cards: &Cards) -> Result<Self, WcsError> {
         let (projection, distortion) = kind(cards)?;
-        for (key, expected) in [("LONPOLE", 180.0), ("CROTA2", 0.0)] {
-            if let Some(found) = optional(cards, key)?
-                && (found - expected).abs() > 1e-9
-            {
-                return Err(wrong(key, &found.to_string(), &format!("{expected} (no other is supported)")));
-            }
+        if let Some(found) = optional(cards, "LONPOLE")?
+            && (found - 180.0).abs() > 1e-9
+        {
+            return Err(wrong("LONPOLE", &found.to_string(), "180 (no other is supported)"));
         }
         let crval = [number(cards, "CRVAL1")?, number(cards, "CRVAL2")?];
         if !(-90.0..=90.0).contains(&crval[1]) {
@@ -245,7 +243,7 @@ fn is_wcs_card(key: &str) -> bool {
         .any(|prefix| key.starts_with(prefix))
 }
 
-/// CD matrix, or PC times CDELT (PC defaults to the unit matrix).
+/// CD matrix, or PC times CDELT (PC defaults to the unit matrix), or CDELT turned by CROTA2 (Calabretta & Greisen 2002, eq. 189).
 fn matrix(cards: &Cards) -> Result<[[f64; 2]; 2], WcsError> {
     let mut m = [[0.0; 2]; 2];
     if cards.keys().any(|k| k.starts_with("CD1_") || k.starts_with("CD2_")) {
@@ -254,6 +252,10 @@ fn matrix(cards: &Cards) -> Result<[[f64; 2]; 2], WcsError> {
                 *value = optional(cards, &format!("CD{}_{}", i + 1, j + 1))?.unwrap_or(0.0);
             }
         }
+    } else if let Some(angle_deg) = optional(cards, "CROTA2")?.filter(|_| !cards.keys().any(|k| k.starts_with("PC"))) {
+        let (sin, cos) = angle_deg.to_radians().sin_cos();
+        let (dx, dy) = (number(cards, "CDELT1")?, number(cards, "CDELT2")?);
+        m = [[dx * cos, -dy * sin], [dx * sin, dy * cos]];
     } else {
         for (i, row) in m.iter_mut().enumerate() {
             let cdelt = number(cards, &format!("CDELT{}", i + 1))?;
@@ -373,6 +375,25 @@ mod tests {
                 prop_assert!((back.x - x).hypot(back.y - y) < 1e-7, "{name}: {back:?} against ({x}, {y})");
             }
         }
+    }
+
+    /// CDELT turned by CROTA2 and the CD matrix that it stands for are one WCS.
+    #[test]
+    fn a_rotation_is_a_matrix() {
+        let (good, _) = golden().remove("tan").unwrap();
+        let put = |cards: &mut Cards, list: &[(&str, f64)]| {
+            list.iter().for_each(|(key, value)| drop(cards.insert((*key).to_owned(), Card::Number(*value))));
+        };
+        let (dx, dy, angle_deg) = (-2e-4, 3e-4, 12.0f64);
+        let (sin, cos) = angle_deg.to_radians().sin_cos();
+        let mut as_matrix = good;
+        put(&mut as_matrix, &[("CD1_1", dx * cos), ("CD1_2", -dy * sin), ("CD2_1", dx * sin), ("CD2_2", dy * cos)]);
+        let mut as_angle = as_matrix.clone();
+        as_angle.retain(|key, _| !key.starts_with("CD"));
+        put(&mut as_angle, &[("CDELT1", dx), ("CDELT2", dy), ("CROTA2", angle_deg)]);
+        let (a, b) = (Wcs::from_cards(&as_matrix).unwrap(), Wcs::from_cards(&as_angle).unwrap());
+        let at = PixelPoint::new(700.0, -30.0);
+        assert!(a.pixel_to_sky(at).separation_arcsec(&b.pixel_to_sky(at)) < 1e-9);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! match: levels of all exposures on the superpixels of a patch, from the differences of every pair of PSF-matched warps.
 
 use super::{Phase, Task, visit::Visit};
+use crate::command::status;
 use crate::product_key;
 use crate::run::Run;
-use crate::command::status;
 use anyhow::{Context, Result, anyhow, bail};
 use fathom::background::{BackgroundMethod, BandMatcher, LevelSample, MatchBackground, MatchConfig, TemplateTile};
 use fathom::format::coadd::Plane;
@@ -154,11 +154,8 @@ impl Template {
         let (x, y) = (tile.x0 + tile.width / 2, tile.y0 + tile.height / 2);
         let Some(covariance) = mosaic.covariance(band, x, y)? else { return Ok(None) };
         let contributors = mosaic.inputs_wyx(band, &Box2::new(x, y, 1, 1))?.into_raw_vec_and_offset().0;
-        let psf = self.run.coadd_psf(self.arm, band)?.stamp(
-            PixelPoint::new(f64::from(x), f64::from(y)),
-            &contributors,
-            matcher.psf_radius_px(),
-        );
+        let psf =
+            self.run.coadd_psf(self.arm, band)?.stamp(PixelPoint::new(f64::from(x), f64::from(y)), &contributors, matcher.psf_radius_px());
         let white_variance_njy2 = covariance.sum();
         if psf.sum() <= 0.0 || white_variance_njy2 <= 0.0 {
             return Ok(None);

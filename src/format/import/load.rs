@@ -287,12 +287,16 @@ impl<'a> Reader<'a> {
 
     fn variance(&mut self, mask: &mut Array2<u32>) -> Result<Array2<f32>, FormatError> {
         let spec = &self.layout.spec.variance;
+        if let (VarianceKind::Constant, Some(value)) = (spec.kind, &spec.value) {
+            let value_adu2 = self.number("variance.value", value)?;
+            return Ok(Array2::from_elem(mask.dim(), value_adu2 as f32));
+        }
         let hdu = self.companion_hdu("variance.hdu", spec.file.is_some(), spec.hdu.as_ref(), spec.hdu_offset, Hdu::FirstImage)?;
         let mut fits = Fits::open(&self.item.place.variance)?;
         let mut plane = fits.image_f32(&hdu, spec.plane)?;
         same_shape(&fits, "variance", plane.dim(), mask.dim())?;
         match spec.kind {
-            VarianceKind::Variance => {}
+            VarianceKind::Variance | VarianceKind::Constant => {}
             VarianceKind::Sigma => plane.mapv_inplace(|s| s * s),
             VarianceKind::InverseVariance => Zip::from(&mut plane).and(mask).for_each(|w, m| {
                 if *w > 0.0 {

@@ -52,12 +52,14 @@ pub(super) enum VarianceKind {
     Variance,
     InverseVariance,
     Sigma,
+    Constant,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VarianceSpec {
     pub(super) kind: VarianceKind,
+    pub(super) value: Option<Source>,
     pub(super) file: Option<String>,
     pub(super) hdu: Option<HduSpec>,
     pub(super) hdu_offset: Option<usize>,

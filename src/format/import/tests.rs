@@ -201,6 +201,10 @@ fn planes_in_the_hdus_of_one_file() {
         exposure = { band = "g", exposure_time = 1, mjd = "58849", gain = 1, sky_subtracted = true }
         photometry = { njy_per_adu = { key = "EXPTIME", scale = 0.5, offset = 1 } }
     "#;
+    let constant = text.replace(r#"kind = "sigma", hdu_offset = 1"#, r#"kind = "constant", value = 6.25"#);
+    let flat = layout(&dir, &constant).unwrap();
+    assert!(flat.load(&flat.items().unwrap()[0]).unwrap().variance.iter().all(|v| (v - 6.25).abs() < 1e-6));
+    assert!(layout(&dir, &text.replace("sigma", "constant")).is_err(), "a constant without value, with a file");
     let layout = layout(&dir, text).unwrap();
     let items = layout.items().unwrap();
     assert_eq!(items.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["all_1", "all_3"]);

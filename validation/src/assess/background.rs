@@ -23,17 +23,19 @@ pub struct BackgroundResidual {
     pub njy_arcsec2_per_adu: f64,
     /// Free numbers of the background model; 0: it was not fitted.
     pub n_nodes: usize,
-    /// Pixels of the exposure.
+    /// Pixels that were compared.
     pub n_pixels: usize,
 }
 
 /// Mean of a residual map, and the rms about it of the means of its superpixels, for every scale.
 ///
-/// The map is cut into superpixels of as nearly the asked side as divides it evenly, as the background mesh is.
+/// The map is cut into superpixels of as nearly the asked side as divides it evenly, as the background mesh is; NaN are left out.
 #[must_use]
 pub fn residual_by_scale(residual: ArrayView2<f64>) -> (f64, [f64; SCALES_PX.len()]) {
     let (ny, nx) = residual.dim();
-    let mean = residual.sum() / (ny * nx) as f64;
+    let sum_of = |part: ArrayView2<f64>| part.iter().filter(|r| !r.is_nan()).fold((0.0, 0.0), |(sum, n), r| (sum + r, n + 1.0));
+    let (sum, n) = sum_of(residual);
+    let mean = if n > 0.0 { sum / n } else { f64::NAN };
     let rms = SCALES_PX.map(|side| {
         let cells = |n: usize| ((n as f64 / side as f64).round() as usize).max(1);
         let (rows, columns) = (cells(ny), cells(nx));
@@ -41,9 +43,11 @@ pub fn residual_by_scale(residual: ArrayView2<f64>) -> (f64, [f64; SCALES_PX.len
         for j in 0..rows {
             for i in 0..columns {
                 let part = residual.slice(s![j * ny / rows..(j + 1) * ny / rows, i * nx / columns..(i + 1) * nx / columns]);
-                let (of_part, weight) = (part.sum() / part.len() as f64, part.len() as f64);
-                sum += weight * (of_part - mean).powi(2);
-                n += weight;
+                let (of_part, weight) = sum_of(part);
+                if weight > 0.0 {
+                    sum += weight * (of_part / weight - mean).powi(2);
+                    n += weight;
+                }
             }
         }
         (sum / n).sqrt()

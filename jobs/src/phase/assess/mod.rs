@@ -6,7 +6,10 @@ mod depth;
 mod noise;
 mod stars;
 
-use super::{Phase, Task, associate::Associate, batch, coadd::Coadd, deblend::Deblend, keys_of, truth::Truth, visit::Visit};
+use super::{
+    Phase, Task, associate::Associate, batch, coadd::Coadd, deblend::Deblend, deep_background::DeepBackgroundPhase, keys_of, truth::Truth,
+    visit::Visit,
+};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
@@ -23,7 +26,7 @@ impl Phase for Assess {
     }
 
     fn about(&self) -> &'static str {
-        "Looks at single products beside the truth: whose light each child of a blend holds (with [truth] pixels = true), what is left of each exposure's sky (where the true sky is known), how depth, PSF and noise of the coadds compare with what their exposures promise.\n\nReads: <arm>/blends/<batch>.h5, <arm>/parents.h5, <arm>/truth.h5, <arm>/truth_pixels/<batch>.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/coadd/<patch>.h5.\nWrites: <arm>/assess/blends-<batch>.h5, <arm>/assess/background-<id>.h5, <arm>/assess/coadd-<patch>.h5."
+        "Looks at single products beside the truth: whose light each child of a blend holds (with [truth] pixels = true), what is left of each exposure's sky (where the true sky is known), how depth, PSF and noise of the coadds compare with what their exposures promise.\n\nReads: <arm>/blends/<batch>.h5, <arm>/parents.h5, <arm>/truth.h5, <arm>/truth_pixels/<batch>.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/background.h5 if backgrounds are matched, <arm>/coadd/<patch>.h5.\nWrites: <arm>/assess/blends-<batch>.h5, <arm>/assess/background-<id>.h5, <arm>/assess/coadd-<patch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
@@ -31,6 +34,7 @@ impl Phase for Assess {
         for arm in 0..run.arms.len() {
             let truth = if run.config.truth.pixels { keys_of(&Truth, run, arm)? } else { Vec::new() };
             let visits = Visit.tasks(run)?.into_iter().filter(|t| t.arm == arm).map(|t| t.key).collect::<Vec<_>>();
+            let matched = keys_of(&DeepBackgroundPhase, run, arm)?;
             let of_coadds: Vec<String> =
                 [keys_of(&Coadd, run, arm)?, keys_of(&Associate, run, arm)?, truth.clone()].into_iter().flatten().collect();
             let deblends: Vec<String> = Deblend.tasks(run)?.into_iter().filter(|t| t.arm == arm).map(|t| t.key).collect();
@@ -38,7 +42,7 @@ impl Phase for Assess {
             for (index, work) in works(run, arm, deblends.len()).into_iter().enumerate() {
                 let (inputs, cost) = match work {
                     Work::Blends(i) => ([&deblends[i..=i], &truth[..]].concat(), 10.0),
-                    Work::Background(i) => (visits[i..=i].to_vec(), 1.0),
+                    Work::Background(i) => ([&visits[i..=i], &matched[..]].concat(), 1.0),
                     Work::Coadd(_) => (of_coadds.clone(), 20.0),
                 };
                 let name = work.name(run);

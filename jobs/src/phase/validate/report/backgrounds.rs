@@ -4,6 +4,7 @@ use super::binned::Binned;
 use super::maps::{heat_panel, range_of};
 use crate::run::Run;
 use anyhow::Result;
+use fathom::background::ExposureBackground;
 use fathom::geometry::Box2;
 use fathom::image::MaskPlane;
 use fathom_validation::{Palette, Plot, Section};
@@ -47,7 +48,7 @@ pub fn before_and_after(run: &Run, arm: usize) -> Result<Vec<(Plot, String)>> {
             section: Section::Background,
             title: format!("Background of an exposure, {band}"),
             caption: format!(
-                "Exposure {}, means over {bin} x {bin} pixels, masked ones left out. Left: before; middle: the background that visit found, \
+                "Exposure {}, means over {bin} x {bin} pixels, masked ones left out. Left: before; middle: its background, \
                  same colours; right: after, from −{RESIDUAL_SIGMA} to +{RESIDUAL_SIGMA} sigma of a bin's noise: what is orange are sources.",
                 meta.id
             ),
@@ -57,8 +58,12 @@ pub fn before_and_after(run: &Run, arm: usize) -> Result<Vec<(Plot, String)>> {
                 panel(&after, ends, "after [ADU]", Palette::Diverging),
             ],
         };
-        let [image, model] = [run.exposure_path(arm, &meta.id.0), run.visit_path(arm, &meta.id.0)].map(|p| p.display().to_string());
-        plots.push((plot, format!("{image} /image, {model} /background")));
+        let source = match visit.background {
+            ExposureBackground::Mesh(_) => format!("{} /background", run.visit_path(arm, &meta.id.0).display()),
+            ExposureBackground::Matched(_) => format!("{} /{band}/exposures/{}", run.background_path(arm).display(), meta.id),
+        };
+        let image = run.exposure_path(arm, &meta.id.0);
+        plots.push((plot, format!("{} /image, {source}", image.display())));
     }
     Ok(plots)
 }
