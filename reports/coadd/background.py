@@ -232,22 +232,24 @@ class Solution:
         return np.sqrt(c @ self.covariance @ c)
 
     def coadd_step(self, points, weights):
-        """Error [nJy] of the coadd's step between tract positions with sign -1 and +1: (x, y, sign)."""
+        """Step [nJy] of the coadd's recovered less true background between tract positions (x, y) with sign -1 and +1, and its error."""
         x, y, sign = points
         sky = tan_to_sky(TRACT, x, y)
-        shares, on = [], []
+        shares, on, off = [], [], 0.0
         for name in self.ids:
             e = self.by_id[name]
             px, py = tan_to_pixel(e.wcs, sky)
             inside = (px > 3) & (py > 3) & (px < e.shape[1] - 4) & (py < e.shape[0] - 4)
             shares.append(np.where(inside, weights[name], 0.0))
+            off = off + shares[-1] * e.error_at(px, py)
             on.append((px, py))
         total = np.sum(shares, axis=0)
         good = total > 0
         weight = np.where(good, np.where(sign > 0, 1 / max((sign[good] > 0).sum(), 1), -1 / max((sign[good] < 0).sum(), 1)), 0.0)
         share = [s[good] / total[good] * weight[good] for s in shares]
         deep = weight[good] @ self.deep_terms(x[good], y[good]) @ self.deep
-        return self.error([(name, px[good], py[good], s) for name, (px, py), s in zip(self.ids, on, share) if s.any()], deep)
+        parts = [(name, px[good], py[good], s) for name, (px, py), s in zip(self.ids, on, share) if s.any()]
+        return off[good] / total[good] @ weight[good], self.error(parts, deep)
 
     def steps(self):
         """Recovered less true steps at amplifiers, detectors and visits over their errors."""
@@ -330,33 +332,38 @@ def strip_step(image, variance, good, line, shift):
     ok = (x >= 0) & (y >= 0) & (x < SHAPE[1]) & (y < SHAPE[0])
     ok[ok] = good[y[ok], x[ok]]
     left, right = ok & (d < 0), ok & (d > 0)
-    if min(left.sum(), right.sum()) < 2000:
+    if min(left.sum(), right.sum()) < 12000:
         return None
     at = np.clip(y, 0, SHAPE[0] - 1), np.clip(x, 0, SHAPE[1] - 1)
     z, v = image[at], variance[at]
     return z[right].mean() - z[left].mean(), v[left].mean() / left.sum() + v[right].mean() / right.sum()
 
 
-def coadd_steps(image, variance, good, lines, rng, solution, weights):
-    """Steps over their errors: the scatter of the same strips moved 45 to 110 pixels away, and the error of the solution's step."""
-    control = []
-    for group in lines.values():
-        for line in group:
-            for _ in range(4):
-                found = strip_step(image, variance, good, line, rng.choice([-1, 1]) * rng.uniform(45, 110))
-                if found:
-                    control.append(found[0] / np.sqrt(found[1]))
-    unit = 1.4826 * np.median(np.abs(control))
-    out = {}
+def coadd_steps(image, variance, good, lines, solution, weights, unit):
+    """Steps over their errors, by kind: of the coadd's pixels (errors: the scatter of the same strips moved 45 to 110 pixels away, which holds
+    the noise and all faint objects, and the error of the solution), and of the recovered less true background alone (the solution's error)."""
+    of_pixels, of_background = {}, {}
     for kind, group in lines.items():
-        pulls = []
+        pulls, alone = [], []
         for line in group:
             found = strip_step(image, variance, good, line, 0.0)
             if found:
-                of_solution = solution.coadd_step(strip_points(line), weights) if solution else 0.0
-                pulls.append(found[0] / np.hypot(np.sqrt(found[1]) * unit, of_solution))
-        out[kind] = np.array(pulls)
-    return out
+                step, error = solution.coadd_step(strip_points(line), weights) if solution else (0.0, 0.0)
+                pulls.append(found[0] / np.hypot(np.sqrt(found[1]) * unit, error))
+                alone.append(step / error if solution else np.nan)
+        of_pixels[kind], of_background[kind] = np.array(pulls), np.array(alone)
+    return of_pixels, of_background
+
+
+def strip_unit(image, variance, good, lines):
+    """Scatter of the strips moved away from their edges, over that of white noise."""
+    rng, control = np.random.default_rng(1), []
+    for line in [line for group in lines.values() for line in group]:
+        for _ in range(8):
+            found = strip_step(image, variance, good, line, rng.choice([-1, 1]) * rng.uniform(45, 110))
+            if found:
+                control.append(found[0] / np.sqrt(found[1]))
+    return np.sqrt(np.mean(np.square(control)))
 
 
 def strip_points(line):
@@ -403,7 +410,7 @@ def describe(what, pulls):
 def main():
     global SHAPE, TRACT, TRACT_AREA, SKY
     text, picture, runs = sys.argv[1], sys.argv[2], [a.split("=", 1) for a in sys.argv[3:]]
-    lines_out, maps = [], []
+    lines_out, maps, unit = [], [], None
     for label, folder in runs:
         run = Path(folder)
         config = tomllib.loads((run / "config.toml").read_text())
@@ -441,13 +448,17 @@ def main():
         error_of_halo, brightness = halo(run, error)
         lines_out.append(f"halo between 1 and 2.5 half-light radii ({brightness / sigma:.2f} sigma a pixel): {100 * error_of_halo:+.2f} % of its flux")
         image = np.nan_to_num(planes["image"])
-        bright = gaussian_filter(image, 2) > 3 * sigma / np.sqrt(4 * np.pi * 4) * 1.0
-        bright |= gaussian_filter(image, 10) > 3 * sigma / np.sqrt(4 * np.pi * 100)
-        good &= ~binary_dilation(bright, iterations=6)
+        lines = edges(exposures, m["patches"][0])
+        if unit is None:  # sources and noise are the first run's for all: a wrong background is neither
+            bright = gaussian_filter(image, 2) > 3 * sigma / np.sqrt(4 * np.pi * 4)
+            bright |= gaussian_filter(image, 10) > 3 * sigma / np.sqrt(4 * np.pi * 100)
+            blank = good & ~binary_dilation(bright, iterations=6)
+            unit = strip_unit(image, planes["variance"], blank, lines)
         solution = Solution(run, exposures) if matched and config["solve"]["pairs"] == "all" else None
-        pulls = coadd_steps(image, planes["variance"], good, edges(exposures, m["patches"][0]), np.random.default_rng(1), solution, weights)
+        pulls, alone = coadd_steps(image, planes["variance"], blank, lines, solution, weights, unit)
         lines_out += [describe(f"steps on the coadd at {kind} edges", p) for kind, p in pulls.items()]
         if solution:
+            lines_out += [describe(f"steps of the coadd's background at {kind} edges", p) for kind, p in alone.items()]
             lines_out += [describe(f"steps of the solution at {kind} edges", p) for kind, p in solution.steps().items()]
             apart = np.abs(solution.dense - solution.found).max()
             lines_out.append(

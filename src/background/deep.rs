@@ -26,7 +26,7 @@ pub struct DeepBackgroundConfig {
 
 impl Default for DeepBackgroundConfig {
     fn default() -> Self {
-        Self { order: 4, clip_sigma: 2.5 }
+        Self { order: 4, clip_sigma: 3.0 }
     }
 }
 

@@ -5,8 +5,9 @@
 //!
 //! Exposures cover a superpixel in part, each another one, and their skies slope and bend: a mean over one part is not the background
 //! at the middle of another. So every pixel is first brought to one place of the superpixel, the same for all, by the shape of its
-//! exposure's own mesh. What the mesh swallowed of a halo it swallowed in both exposures of a pair, and only slopes times distances are
-//! taken from it: an error of the mesh's slope counts by how far the common pixels lie from that place, nothing where they surround it.
+//! exposure's background: a low polynomial through its own mesh. What that swallowed of a halo it swallowed in both exposures of a pair,
+//! and only slopes times distances are taken from it: an error of the slope counts by how far the common pixels lie from that place,
+//! nothing where they surround it.
 //!
 //! N exposures cost N
 //! warps and N (N - 1) / 2 passes over 4096 pixels (a few microseconds each: for 80 exposures less than their warps), and leave N numbers
@@ -14,12 +15,12 @@
 
 use super::difference::{PairDifference, adjust_levels, mean_difference};
 use super::mesh::clipped_mean;
-use super::source_mask::source_mask;
+use super::source_mask::{gaussian_filter, source_mask};
 use super::superpixels::{Superpixel, Superpixels};
 use super::{DetectorBasis, ExposureBackground, VisitProduct};
 use crate::coadd::{CoaddConfig, MatchedWarp, PsfMatcher, target_fwhm_px};
 use crate::geometry::{Box2, PixelPoint, Tract};
-use crate::image::{Exposure, ExposureMeta};
+use crate::image::{Chebyshev2, Exposure, ExposureMeta};
 use ndarray::{Array2, Zip};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,6 +53,9 @@ pub struct MatchConfig {
     pub target_fraction: f64,
     /// FWHM of the target over that of the broadest of them.
     pub target_factor: f64,
+    /// Order of the polynomial through each visit's mesh by whose shape pixels are brought to one place of their superpixel; 0: none, for
+    /// skies that differ by constants.
+    pub shape_order: usize,
     /// Amplifiers of a detector that may have steps between them, \[columns, rows\], of equal size.
     pub amplifiers: [usize; 2],
     /// Run folder of an earlier coadd on the same tract: the reference of all exposures that touch it; empty: the best-connected exposure.
@@ -68,6 +72,7 @@ impl Default for MatchConfig {
             clip_sigma: 4.0,
             target_fraction: 1.0,
             target_factor: 1.2,
+            shape_order: 2,
             amplifiers: [1, 1],
             template: String::new(),
         }
@@ -150,6 +155,8 @@ struct MatcherInput<'a> {
     /// With a constant for a background: what is to be matched must not be taken off before.
     levelled: VisitProduct,
     mesh: &'a ExposureBackground,
+    /// A polynomial through the mesh.
+    shape: Chebyshev2,
     basis: DetectorBasis,
 }
 
@@ -180,8 +187,8 @@ pub struct TileStack {
 struct TileWarp {
     index: usize,
     matched: MatchedWarp,
-    /// The exposure's own mesh above its level under every pixel \[counts\].
-    mesh_adu: Array2<f32>,
+    /// Shape of the exposure's background under every pixel \[counts\].
+    shape_adu: Array2<f32>,
 }
 
 impl MatchBackground {
@@ -199,6 +206,7 @@ impl MatchBackground {
         check((2.5..=10.0).contains(&c.clip_sigma), "clip_sigma", &c.clip_sigma, "2.5..=10 sigma")?;
         check(c.target_fraction > 0.0 && c.target_fraction <= 1.0, "target_fraction", &c.target_fraction, "a share in (0, 1]")?;
         check((1.0..=3.0).contains(&c.target_factor), "target_factor", &c.target_factor, "1..=3")?;
+        check(c.shape_order <= 4, "shape_order", &c.shape_order, "0..=4")?;
         check(c.amplifiers.iter().all(|n| (1..=16).contains(n)), "amplifiers", &c.amplifiers, "1..=16 columns and rows")?;
         Ok(Self { config })
     }
@@ -232,8 +240,23 @@ impl MatchBackground {
             ..visit.clone()
         };
         let basis = DetectorBasis { bbox: meta.bbox(), order: 0, amplifiers: self.config.amplifiers };
-        MatcherInput { meta, levelled, mesh: &visit.background, basis }
+        let shape = shape(&visit.background, meta.bbox(), self.config.shape_order);
+        MatcherInput { meta, levelled, mesh: &visit.background, shape, basis }
     }
+}
+
+/// The polynomial of total order `order`, or what the mesh has nodes for, through the nodes of a mesh; a constant for anything else.
+fn shape(background: &ExposureBackground, bbox: Box2, order: usize) -> Chebyshev2 {
+    let constant = || Chebyshev2::constant(bbox, background.level_adu());
+    let ExposureBackground::Mesh(mesh) = background else { return constant() };
+    let (rows, columns) = mesh.nodes_adu.dim();
+    let along = |k: usize, n: usize, start: i32, size: i32| f64::from(start) + (k as f64 + 0.5) * f64::from(size) / n as f64 - 0.5;
+    let node = |((j, i), &value): ((usize, usize), &f64)| {
+        (PixelPoint::new(along(i, columns, bbox.x0, bbox.width), along(j, rows, bbox.y0, bbox.height)), value, 1.0)
+    };
+    let nodes: Vec<(PixelPoint, f64, f64)> = mesh.nodes_adu.indexed_iter().map(node).collect();
+    let order = order.min(rows - 1).min(columns - 1);
+    (order > 0).then(|| Chebyshev2::fit(bbox, &nodes, order)).flatten().unwrap_or_else(constant)
 }
 
 fn center(meta: &ExposureMeta) -> PixelPoint {
@@ -290,21 +313,24 @@ impl BandMatcher<'_> {
         let input = &self.inputs[index];
         let Some(warp) = self.matcher.run(exposure, &input.levelled, &stack.tile) else { return };
         let weight = self.white_variance(input, center(input.meta), warp.area_ratio).recip();
+        let tile = &stack.tile;
+        let on_tile = stack.region.slice_of(tile);
+        let shape_at = |&x: &f32, &y: &f32| input.shape.at(PixelPoint::new(f64::from(x), f64::from(y))) as f32;
+        let shape_adu = Zip::from(warp.x_px.slice(on_tile)).and(warp.y_px.slice(on_tile)).map_collect(shape_at);
+        // The mesh above its level, as the warp has it; a pixel's offset matters to no mask.
         let level = input.levelled.background.level_adu();
         let mesh = input.mesh.image(&exposure.bbox);
-        let mesh_adu = Zip::from(&warp.x_px).and(&warp.y_px).map_collect(|&x, &y| {
-            (bilinear(&mesh, f64::from(x) - f64::from(exposure.bbox.x0), f64::from(y) - f64::from(exposure.bbox.y0)) - level) as f32
-        });
-        // A pixel's offset from the calibration at the middle matters to no mask.
         let scale = input.meta.photo_calib.at(center(input.meta)) * warp.area_ratio;
-        Zip::from(&mut stack.sum).and(&mut stack.weight).and(&warp.warp_njy).and(&mesh_adu).for_each(|s, w, &z, &mesh| {
-            if !z.is_nan() {
-                *s += weight * (f64::from(z) - f64::from(mesh) * scale);
-                *w += weight;
-            }
-        });
-        let mesh_adu = mesh_adu.slice(stack.region.slice_of(&stack.tile)).to_owned();
-        stack.warps.push(TileWarp { index, matched: warp.without_margin(&stack.region, &stack.tile), mesh_adu });
+        Zip::from(&mut stack.sum).and(&mut stack.weight).and(&warp.warp_njy).and(&warp.x_px).and(&warp.y_px).for_each(
+            |s, w, &z, &x, &y| {
+                if let Some(at) = exposure.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32).filter(|_| !z.is_nan()) {
+                    *s += weight * (f64::from(z) - (f64::from(mesh[at]) - level) * scale);
+                    *w += weight;
+                }
+            },
+        );
+        let matched = warp.without_margin(&stack.region, tile);
+        stack.warps.push(TileWarp { index, matched, shape_adu });
     }
 
     /// Adds the template, after all exposures: its place in the samples is the one after the last exposure's.
@@ -319,7 +345,7 @@ impl BandMatcher<'_> {
         });
         stack.template_variance = template.white_variance_njy2;
         let matched = warp.without_margin(&stack.region, &stack.tile);
-        stack.warps.push(TileWarp { index: self.inputs.len(), matched, mesh_adu: Array2::zeros(stack.tile.shape()) });
+        stack.warps.push(TileWarp { index: self.inputs.len(), matched, shape_adu: Array2::zeros(stack.tile.shape()) });
     }
 
     /// Variance that a tract pixel would have if warping left white noise \[nJy²\]: means over n pixels have this over n.
@@ -335,13 +361,33 @@ impl BandMatcher<'_> {
         self.superpixels.in_tile(&stack.tile, patch).into_iter().flat_map(measure).collect()
     }
 
-    /// Sources on the mean of all exposures, weighted by their inverse variance.
+    /// Sources on the mean of all exposures, weighted by their inverse variance, above the mean of each superpixel: what the meshes left of
+    /// slopes and steps is no source, and light that is smooth over a superpixel drops out of the differences. Where it is so bright that
+    /// its own noise counts (`source_mask_sigma` times the noise of a pixel of the mean) it is masked all the same.
     ///
     /// One mask for all: a mask of each exposure's own leaves the exposures whose noise was low. On the mean, the noise of an exposure
     /// that the mask selects by is Cov(n_u, Σwn/Σw) = w_u v_u / Σw, the same for all with w = 1/v: it drops out of every difference.
     fn source_mask(&self, stack: &TileStack) -> Array2<bool> {
-        let significance = Zip::from(&stack.sum).and(&stack.weight).map_collect(|&s, &w| if w > 0.0 { (s / w.sqrt()) as f32 } else { 0.0 });
-        source_mask(significance.view(), 1.0, self.target_fwhm_px, self.config.source_mask_sigma)
+        let mut significance =
+            Zip::from(&stack.sum).and(&stack.weight).map_collect(|&s, &w| if w > 0.0 { (s / w.sqrt()) as f32 } else { 0.0 });
+        let limit = self.config.source_mask_sigma;
+        let bright = gaussian_filter(significance.view(), self.target_fwhm_px / 2.354_82).0.mapv(|v| f64::from(v) > limit);
+        for part in self.superpixels.squares_in(&stack.region) {
+            let at = stack.region.slice_of(&part);
+            let mut good: Vec<f64> =
+                significance.slice(at).iter().zip(stack.weight.slice(at)).filter(|(_, w)| **w > 0.0).map(|(s, _)| f64::from(*s)).collect();
+            let mean = if good.is_empty() { None } else { clipped_mean(&mut good, 3.0) };
+            if let Some(mean) = mean {
+                Zip::from(significance.slice_mut(at)).and(stack.weight.slice(at)).for_each(|s, &w| {
+                    if w > 0.0 {
+                        *s -= mean.mean as f32;
+                    }
+                });
+            }
+        }
+        let mut mask = source_mask(significance.view(), 1.0, self.target_fwhm_px, limit);
+        mask.zip_mut_with(&bright, |m, b| *m |= b);
+        mask
     }
 
     fn measure(&self, stack: &TileStack, is_source: Array2<bool>, superpixel: Superpixel) -> Vec<LevelSample> {
@@ -367,7 +413,7 @@ impl BandMatcher<'_> {
         samples(&nodes, &pairs, &superpixel, place)
     }
 
-    /// The pixels of one exposure on a superpixel, apart by amplifier, each brought to `place` by the shape of the exposure's own mesh.
+    /// The pixels of one exposure on a superpixel, apart by amplifier, each brought to `place` by the shape of the exposure's background.
     fn nodes(&self, stack: &TileStack, part: &TileWarp, place: PixelPoint, min_pixels: usize) -> Vec<Node> {
         // The template has no amplifiers and counts in nJy.
         let input = self.inputs.get(part.index);
@@ -378,20 +424,20 @@ impl BandMatcher<'_> {
         if !(variance > 0.0 && njy_per_adu > 0.0) {
             return Vec::new();
         }
-        let mesh_adu = input.map_or(0.0, |i| mesh_at(i.mesh, at) - i.levelled.background.level_adu());
+        let shape_adu = input.map_or(0.0, |i| i.shape.at(at));
         // The matching kernel smears a step: beyond the FWHM of the common PSF, 2.35 of its sigma, nothing of it is left. Kept, these
         // pixels would pull every step to zero by 3 % of its height, more than its error.
         let margin_px = self.target_fwhm_px * area_ratio.sqrt();
         let mut by_amplifier: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
         let n_pixels = part.matched.matched_njy.len();
-        for (k, ((&z, &mesh), (&x, &y))) in part.pixels().enumerate().filter(|(_, ((z, _), _))| !z.is_nan()) {
+        for (k, ((&z, &shape), (&x, &y))) in part.pixels().enumerate().filter(|(_, ((z, _), _))| !z.is_nan()) {
             let pixel = PixelPoint::new(f64::from(x), f64::from(y));
             if input.is_some_and(|i| i.basis.is_near_step(pixel, margin_px)) {
                 continue;
             }
             let amplifier = input.map_or(0, |i| i.basis.amplifier(pixel));
             let values = by_amplifier.entry(amplifier).or_insert_with(|| vec![f32::NAN; n_pixels]);
-            values[k] = (f64::from(z) - (f64::from(mesh) - mesh_adu) * njy_per_adu) as f32;
+            values[k] = (f64::from(z) - (f64::from(shape) - shape_adu) * njy_per_adu) as f32;
         }
         let finish = |(amplifier, values): (usize, Vec<f32>)| {
             let mut good: Vec<f64> = values.iter().filter(|z| !z.is_nan()).map(|z| f64::from(*z)).collect();
@@ -410,13 +456,13 @@ impl TileWarp {
     fn part(&self, tile: &Box2, part: &Box2, is_source: &Array2<bool>) -> Self {
         let mut matched = self.matched.part(tile, part);
         matched.matched_njy.zip_mut_with(is_source, |z, &source| *z = if source { f32::NAN } else { *z });
-        Self { index: self.index, matched, mesh_adu: self.mesh_adu.slice(tile.slice_of(part)).to_owned() }
+        Self { index: self.index, matched, shape_adu: self.shape_adu.slice(tile.slice_of(part)).to_owned() }
     }
 
-    /// Of every pixel: ((flux, mesh), (x, y)).
+    /// Of every pixel: ((flux, shape), (x, y)).
     fn pixels(&self) -> impl Iterator<Item = ((&f32, &f32), (&f32, &f32))> {
         let planes = &self.matched;
-        planes.matched_njy.iter().zip(&self.mesh_adu).zip(planes.x_px.iter().zip(&planes.y_px))
+        planes.matched_njy.iter().zip(&self.shape_adu).zip(planes.x_px.iter().zip(&planes.y_px))
     }
 }
 
@@ -435,24 +481,6 @@ fn common_place(parts: &[TileWarp], bbox: &Box2) -> Option<PixelPoint> {
         (sum, x, y) = (sum + weight, x + weight * i as f64, y + weight * j as f64);
     }
     (sum > 0.0).then(|| PixelPoint::new(f64::from(bbox.x0) + x / sum, f64::from(bbox.y0) + y / sum))
-}
-
-/// A mesh at any position \[counts\].
-fn mesh_at(mesh: &ExposureBackground, at: PixelPoint) -> f64 {
-    let (x0, y0) = (at.x.floor(), at.y.floor());
-    bilinear(&mesh.image(&Box2::new(x0 as i32, y0 as i32, 2, 2)), at.x - x0, at.y - y0)
-}
-
-/// Between four pixels; outside the image the nearest.
-fn bilinear(image: &Array2<f32>, x: f64, y: f64) -> f64 {
-    let split = |v: f64, n: usize| {
-        let v = v.clamp(0.0, n as f64 - 1.0);
-        let k = (v as usize).min(n.saturating_sub(2));
-        (k, (k + 1).min(n - 1), v - k as f64)
-    };
-    let ((y0, y1, v), (x0, x1, u)) = (split(y, image.nrows()), split(x, image.ncols()));
-    let row = |y: usize| (1.0 - u) * f64::from(image[[y, x0]]) + u * f64::from(image[[y, x1]]);
-    (1.0 - v) * row(y0) + v * row(y1)
 }
 
 /// Pixels of one amplifier of one exposure on a superpixel.
@@ -506,7 +534,7 @@ mod tests {
     use crate::background::{BackgroundMesh, BackgroundVariance};
     use crate::geometry::{SkyMapConfig, Wcs};
     use crate::image::psf::PsfModel;
-    use crate::image::{ApCorrMap, Chebyshev2, ExposureId, PhotoCalib, PixelCounts, Psf};
+    use crate::image::{ApCorrMap, ExposureId, PhotoCalib, PixelCounts, Psf};
     use crate::random::keyed_rng;
     use rand_distr::{Distribution, StandardNormal};
 
@@ -581,7 +609,7 @@ mod tests {
                 for b in &cell[..i] {
                     let off = (a.level_njy - b.level_njy) - (true_njy(a) - true_njy(b));
                     let error = a.error_njy.hypot(b.error_njy);
-                    // 5 sigma, and what the spline between the nodes lacks of a parabola beyond them.
+                    // 5 sigma, and what the mean over a superpixel of a parabola differs by.
                     assert!(off.abs() < 5.0 * error + 0.02, "{off} +- {error}: {a:?}, {b:?}");
                     n_pairs += 1;
                     n_in_part += usize::from(error > 1.5 * 2f64.sqrt() * SIGMA_ADU / 64.0);

@@ -46,8 +46,8 @@ impl Default for SolveConfig {
     }
 }
 
-/// Rounds of rejection.
-const N_ROUNDS: usize = 4;
+/// Most rounds of rejection; each halves the largest departure, and starts from the solution before.
+const N_ROUNDS: usize = 12;
 
 /// The solving stage.
 #[derive(Debug, Clone)]

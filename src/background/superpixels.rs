@@ -42,6 +42,11 @@ impl Superpixels {
         boxes.filter(|tile| !self.in_tile(tile, patch).is_empty()).collect()
     }
 
+    /// Pixels of the superpixels, whole or in part, that a box holds, row by row; beyond the tract, too.
+    pub(super) fn squares_in(&self, bbox: &Box2) -> Vec<Box2> {
+        squares(self.side_px, bbox).map(|(_, _, b)| b.intersect(bbox)).collect()
+    }
+
     /// Superpixels of a tile that belong to the patch, row by row.
     #[must_use]
     pub fn in_tile(&self, tile: &Box2, patch: &Box2) -> Vec<Superpixel> {

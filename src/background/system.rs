@@ -268,20 +268,30 @@ impl System {
 
     /// Takes the weight from samples further than `limit` from the solution, in units of their errors or of the robust scatter of all;
     /// returns their number and that scatter.
+    ///
+    /// Only the worst sample of a cell, and only those beyond half of the largest departure: a gross outlier bends the solution, so that its
+    /// neighbours look bad, too, until it is gone.
     pub fn reject(&mut self, x: &[f64], limit: f64) -> (usize, f64) {
         let values = self.residuals(x);
-        let mut all: Vec<(usize, f64)> = Vec::new();
+        let mut all = Vec::new();
+        let mut worst_of_cells: Vec<(usize, f64)> = Vec::new();
         for (cell, (mean, sum)) in self.cells.iter().zip(self.means(&values)) {
+            let mut worst = (usize::MAX, 0.0);
             for &s in cell.iter().filter(|s| self.weights[**s] > 0.0) {
                 // The sample is part of the mean that it is compared with.
                 let share = 1.0 - self.weights[s] / sum;
                 if share > 1e-6 {
-                    all.push((s, (values[s] - mean) * (self.weights[s] / share).sqrt()));
+                    let pull = ((values[s] - mean) * (self.weights[s] / share).sqrt()).abs();
+                    all.push(pull);
+                    worst = if pull > worst.1 { (s, pull) } else { worst };
                 }
             }
+            worst_of_cells.extend((worst.0 < usize::MAX).then_some(worst));
         }
-        let scatter = robust_scatter(all.iter().map(|(_, pull)| pull.abs()).collect());
-        let bad: Vec<usize> = all.iter().filter(|(_, pull)| pull.abs() > limit * scatter.max(1.0)).map(|(s, _)| *s).collect();
+        let scatter = robust_scatter(all);
+        let largest = worst_of_cells.iter().fold(0.0f64, |largest, (_, pull)| largest.max(*pull));
+        let limit = (limit * scatter.max(1.0)).max(0.5 * largest);
+        let bad: Vec<usize> = worst_of_cells.into_iter().filter(|(_, pull)| *pull > limit).map(|(s, _)| s).collect();
         bad.iter().for_each(|s| self.weights[*s] = 0.0);
         (bad.len(), scatter)
     }
