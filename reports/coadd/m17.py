@@ -1,12 +1,15 @@
 """Matched frames of M17: the constants between frames of one scan, whose pixels are the same, and a picture.
 
-    python3 m17.py RUN OUT.txt OUT.png
+    python3 m17.py RUN OUT.txt OUT.png [LABEL=OTHER_RUN ...]
 """
 import sys
+import warnings
 from pathlib import Path
 
 import h5py
 import numpy as np
+
+NJY_PER_DN = 7020  # of the frames' zero points, to 0.2 %
 
 
 def main():
@@ -77,16 +80,21 @@ def draw(run, path):
             full[y0 : y0 + p.shape[0], x0 : x0 + p.shape[1]] = p
         full[full == 0] = np.nan
         ny, nx = (n // 8 * 8 for n in full.shape)
-        return np.nanmedian(full[:ny, :nx].reshape(ny // 8, 8, nx // 8, 8), axis=(1, 3))
+        blocks = full[:ny, :nx].reshape(ny // 8, 8, nx // 8, 8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # all of a block missing: it stays so
+            return np.nanmedian(blocks, axis=(1, 3))
 
     runs = [("matched", run)] + [(a.split("=", 1)[0], Path(a.split("=", 1)[1])) for a in sys.argv[4:]]
     figure, axes = plt.subplots(1, len(runs), figsize=(5.2 * len(runs), 5.6), constrained_layout=True, squeeze=False)
     for axis, (label, folder) in zip(axes[0], runs):
-        image = mosaic(folder) / 7020
-        low, high = np.nanpercentile(image, [2, 90])
-        shown = axis.imshow(image, origin="lower", cmap="magma", vmin=low, vmax=high)
+        image = mosaic(folder) / NJY_PER_DN
+        extent = (0, 8 * image.shape[1], 0, 8 * image.shape[0])
+        shown = axis.imshow(image, origin="lower", cmap="magma", vmin=-5, vmax=30, extent=extent)
         axis.set_title(label)
-        figure.colorbar(shown, ax=axis, label="median of 8 x 8 pixels [DN]", shrink=0.8)
+        axis.set_xlabel("tract column [pixel]")
+    axes[0][0].set_ylabel("tract row [pixel]")
+    figure.colorbar(shown, ax=axes, label="median of 8 x 8 pixels of the coadd [DN]", shrink=0.8)
     figure.savefig(path, dpi=90)
 
 
