@@ -188,7 +188,9 @@ pub enum CompareError {
         expected: String,
     },
     /// Not the same measure.
-    #[error("{first} and {other} were not measured alike: {what} is {found} in {other}; expected {expected} as in {first} (fathom validate makes it again)")]
+    #[error(
+        "{first} and {other} were not measured alike: {what} is {found} in {other}; expected {expected} as in {first} (fathom validate makes it again)"
+    )]
     OtherMeasure {
         /// First run.
         first: String,
