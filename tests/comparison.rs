@@ -107,6 +107,15 @@ fn other_pixels_are_refused() {
     launch::solo(&["compare", text(a), text(&folder.path().join("absent"))]).fails(2, &["absent", "is no run folder"]);
 }
 
+/// Another match radius would look like another catalog.
+#[test]
+fn runs_that_were_measured_otherwise_are_refused() {
+    let folder = launch::temporary();
+    let wide = variant(&folder, "wide", "validate.match_radius_fwhm=1.5");
+    launch::solo(&["compare", text(launch::reference()), text(&wide)])
+        .fails(2, &["were not measured alike", "validate.match_radius_fwhm is 1.5 in wide; expected 1.0"]);
+}
+
 /// Trends may cross runs of other pixels.
 #[test]
 fn history_lists_runs_in_order() {

@@ -144,7 +144,7 @@ fn arm(name: &str, seed: u64) -> ArmData {
         push(&format!("{band}_psf_flux_flag"), ColumnData::Bool(vec![false; n]));
     }
     push("detect_snr", ColumnData::F64(found.iter().map(|f| f.5).collect()));
-    ArmData { name: name.into(), truth, catalog, layers }
+    ArmData { name: name.into(), truth, blend_fisher: Table::new(), catalog, layers }
 }
 
 fn input(n_arms: u64) -> ValidateInput {

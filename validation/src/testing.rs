@@ -72,7 +72,7 @@ pub(crate) fn scene_of<R>(objects: &[Object], sightings: &[Sighting], use_scene:
     push("r_psf_flux_err", f64s(sightings, |_| 1.0));
     push("r_psf_flux_flag", ColumnData::Bool(vec![false; n_found]));
     push("detect_snr", f64s(sightings, |s| s.flux));
-    let arm = ArmData { name: "main".into(), truth, catalog, layers: Vec::new() };
+    let arm = ArmData { name: "main".into(), truth, blend_fisher: Table::new(), catalog, layers: Vec::new() };
     let input = ValidateInput {
         bands: vec!["r".into()],
         fwhm_arcsec: vec![1.0],

@@ -62,6 +62,8 @@ pub struct ArmData {
     /// `patch_border`, `detector_border` \[arcsec\] and the other columns of `fathom::format::truth`. No columns: no truth is known;
     /// columns but no rows: it is known that nothing is there.
     pub truth: Table,
+    /// Flux covariances of neighbours (`fathom::format::truth_limits`, `/blend_fisher`); no columns where they are not known.
+    pub blend_fisher: Table,
     /// The catalog (design section 5), with `patch_border` and `detector_border` \[arcsec\] where known.
     pub catalog: Table,
     /// Peaks by layer; the same layers in the same order in every arm.

@@ -6,9 +6,9 @@ mod experiments;
 #[path = "../examples/limits/monte_carlo.rs"]
 mod monte_carlo;
 
-use experiments::{Row, detected, errors, recognised};
+use experiments::{Row, detected, errors, galaxy_errors, recognised};
 use fathom_validation::limit::Autocorrelation;
-use monte_carlo::{FWHM_PX, Star};
+use monte_carlo::{FWHM_PX, Galaxy, Star};
 
 const N: u64 = 10_000;
 
@@ -31,6 +31,16 @@ fn errors_of_members_of_pairs_are_the_bounds() {
     let half = 0.5 * 1.2 * FWHM_PX;
     let stars = [Star::new(60.0, -half, 0.2), Star::new(40.0, half, 0.2)];
     errors("pair", &stars, N).iter().for_each(|row| assert_agrees(row, 0.0));
+}
+
+/// The bound is the linear one: at S/N 100 what is left out is the square of a shape's error, (2/100)².
+#[test]
+fn shapes_of_galaxies_alone_and_in_a_pair_scatter_by_the_bounds() {
+    let galaxy = Galaxy::new(100.0, 0.3, -0.2, [0.15, 0.1]);
+    galaxy_errors("galaxy", &[galaxy], N).iter().for_each(|row| assert_agrees(row, 0.0));
+    let half = 0.75 * FWHM_PX;
+    let pair = [Galaxy::new(150.0, -half, 0.2, [0.15, 0.1]), Galaxy::new(150.0, half, -0.1, [-0.1, 0.1])];
+    galaxy_errors("pair of galaxies", &pair, N).iter().for_each(|row| assert_agrees(row, 0.0));
 }
 
 #[test]

@@ -22,14 +22,12 @@ pub fn compare_runs(folders: &[PathBuf], out: Option<&Path>) -> Result<()> {
         seed: first.config.run.seed,
         n_bootstrap: first.config.validate.n_bootstrap,
     };
-    let comparisons = runs[1..]
-        .iter()
-        .map(|other| compare(&runs[0], other, &options))
-        .collect::<Result<Vec<_>, _>>()
-        // Runs of other pixels are no input for this command.
-        .map_err(
-            |e| if matches!(e, CompareError::OtherPixels { .. }) { anyhow::Error::from(ConfigError(e.to_string())) } else { e.into() },
-        )?;
+    let comparisons =
+        runs[1..].iter().map(|other| compare(&runs[0], other, &options)).collect::<Result<Vec<_>, _>>().map_err(|e| match e {
+            // Such runs are no input for this command.
+            CompareError::OtherPixels { .. } | CompareError::OtherMeasure { .. } => anyhow::Error::from(ConfigError(e.to_string())),
+            _ => e.into(),
+        })?;
     let default = PathBuf::from(format!("compare-{}", names.join("-")));
     let out = out.unwrap_or(&default);
     let command = format!("fathom compare {}", folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(" "));

@@ -182,7 +182,7 @@ const NODES: [(f64, f64); 4] = [
 
 /// F(q) = b^2n / (n Γ(2n)) ∫ e^(-b r^(1/n)) J0(2π q r) r dr, in r or, from n = 1 on, in u = r^(1/n).
 ///
-/// Gauss-Legendre panels, each no longer than 3 rad of the Bessel function's phase, half an e-folding of the profile, and its own
+/// Gauss-Legendre panels, each no longer than 6 rad of the Bessel function's phase, an e-folding of the profile, and its own
 /// distance from the centre, where a power of r may be no integer. The integral ends where the light left is below 1e-9, or the
 /// oscillation averages what is left to below 1e-9: the remainder of ∫ g J0(kr) r dr is near g(R) R^(1/2) k^(-3/2).
 fn hankel(n: f64, b: f64, q: f64) -> f64 {
@@ -195,11 +195,11 @@ fn hankel(n: f64, b: f64, q: f64) -> f64 {
     };
     let end_u = bisect(0.0, 120.0, |u| gamma_lr(2.0 * n, b * u) - (1.0 - 1e-9));
     let end = if in_u { end_u } else { end_u.powf(n) };
-    let folding = if in_u { 0.5 / b } else { 0.25 * end.min(1.0) * n.min(0.5) };
+    let folding = if in_u { 1.0 / b } else { 0.25 * end.min(1.0) * n.min(0.5) };
     let (mut sum, mut from) = (0.0, 0.0f64);
     while from < end {
         let by_phase = if q > 0.0 {
-            let r = radius(from) + 3.0 / (TAU * q);
+            let r = radius(from) + 6.0 / (TAU * q);
             if in_u { r.powf(1.0 / n) } else { r }
         } else {
             end

@@ -1,6 +1,6 @@
 //! The three limits beside 10⁴ noisy images each.
 
-use super::monte_carlo::{FWHM_PX, Star, bounds, fit, highest_peak, image};
+use super::monte_carlo::{FWHM_PX, Galaxy, Source, Star, bounds, fit, highest_peak, image};
 use fathom_validation::limit::{Autocorrelation, Parameter, completeness, recognised_fraction};
 use rayon::prelude::*;
 
@@ -37,21 +37,42 @@ pub fn detected(snr: f64, n: u64) -> Row {
     })
 }
 
+/// A parameter by name, and its value in a fitted source.
+type Fitted<S> = (&'static str, Parameter, fn(&S) -> f64);
+
+const OF_STAR: [Fitted<Star>; 3] =
+    [("flux", Parameter::Flux(0), |s| s.snr), ("x", Parameter::East, |s| s.x_px), ("y", Parameter::North, |s| s.y_px)];
+
+const OF_GALAXY: [Fitted<Galaxy>; 6] = [
+    ("flux", Parameter::Flux(0), |g| g.parameters[0]),
+    ("x", Parameter::East, |g| g.parameters[1]),
+    ("y", Parameter::North, |g| g.parameters[2]),
+    ("ln size", Parameter::Size, |g| g.parameters[3]),
+    ("shear, plus", Parameter::ShearPlus, |g| g.parameters[4]),
+    ("shear, cross", Parameter::ShearCross, |g| g.parameters[5]),
+];
+
 /// Scatter of fitted fluxes and positions of the first star over their bounds.
 pub fn errors(name: &str, stars: &[Star], n: u64) -> Vec<Row> {
+    errors_of(name, stars, &OF_STAR, n)
+}
+
+/// The same of the first galaxy, and of its shape.
+pub fn galaxy_errors(name: &str, galaxies: &[Galaxy], n: u64) -> Vec<Row> {
+    errors_of(name, galaxies, &OF_GALAXY, n)
+}
+
+fn errors_of<S: Source>(name: &str, sources: &[S], parameters: &[Fitted<S>], n: u64) -> Vec<Row> {
     let key = format!("errors {name}");
-    let fitted: Vec<Star> = (0..n).into_par_iter().map(|i| fit(&image(stars, &key, i), stars).0[0]).collect();
-    let bounds = bounds(stars);
-    type Value = fn(&Star) -> f64;
-    [("flux", Parameter::Flux(0), (|s| s.snr) as Value), ("x", Parameter::East, |s| s.x_px), ("y", Parameter::North, |s| s.y_px)]
-        .into_iter()
-        .map(|(what, parameter, value)| {
-            let mean = fitted.iter().map(value).sum::<f64>() / n as f64;
-            let found = (fitted.iter().map(|s| (value(s) - mean).powi(2)).sum::<f64>() / (n - 1) as f64).sqrt();
-            let theory = bounds.error(0, parameter);
-            Row { what: format!("σ of {what}, {name}"), theory, found, error: theory / (2.0 * n as f64).sqrt() }
-        })
-        .collect()
+    let fitted: Vec<S> = (0..n).into_par_iter().map(|i| fit(&image(sources, &key, i), sources).0[0]).collect();
+    let bounds = bounds(sources);
+    let row = |(what, parameter, value): &Fitted<S>| {
+        let mean = fitted.iter().map(value).sum::<f64>() / n as f64;
+        let found = (fitted.iter().map(|s| (value(s) - mean).powi(2)).sum::<f64>() / (n - 1) as f64).sqrt();
+        let theory = bounds.error(0, *parameter);
+        Row { what: format!("σ of {what}, {name}"), theory, found, error: theory / (2.0 * n as f64).sqrt() }
+    };
+    parameters.iter().map(row).collect()
 }
 
 /// Share of the pairs that a fit of two stars describes better than the best single star by χ² > 5².

@@ -3,9 +3,9 @@
 mod experiments;
 mod monte_carlo;
 
-use experiments::{Row, detected, errors, recognised};
+use experiments::{Row, detected, errors, galaxy_errors, recognised};
 use fathom_validation::limit::Autocorrelation;
-use monte_carlo::{FWHM_PX, Star};
+use monte_carlo::{FWHM_PX, Galaxy, Star};
 
 /// Noise realisations of every row.
 const N: u64 = 10_000;
@@ -25,6 +25,12 @@ fn main() {
         let name = format!("S/N {snr} with one of {} at {separation} FWHM", snr * ratio);
         errors(&name, &stars, N).into_iter().for_each(print);
     }
+    for snr in [50.0, 100.0] {
+        galaxy_errors(&format!("galaxy alone, S/N {snr}"), &[Galaxy::new(snr, 0.3, -0.2, [0.15, 0.1])], N).into_iter().for_each(print);
+    }
+    let half = 0.6 * FWHM_PX;
+    let pair = [Galaxy::new(100.0, -half, 0.2, [0.15, 0.1]), Galaxy::new(100.0, half, -0.1, [-0.1, 0.1])];
+    galaxy_errors("galaxy of S/N 100 with another at 1.2 FWHM", &pair, N).into_iter().for_each(print);
     let autocorrelation = Autocorrelation::of_gaussian();
     for (snr, ratio) in [(10.0, 1.0), (20.0, 1.0), (50.0, 1.0), (100.0, 1.0), (20.0, 0.5), (50.0, 0.5), (50.0, 0.2), (100.0, 0.1)] {
         let limit = autocorrelation.separation_limit_fwhm(snr, ratio);

@@ -187,6 +187,22 @@ pub enum CompareError {
         /// Of the first.
         expected: String,
     },
+    /// Not the same measure.
+    #[error(
+        "{first} and {other} were not measured alike: {what} is {found} in {other}; expected {expected} as in {first} (fathom validate makes it again)"
+    )]
+    OtherMeasure {
+        /// First run.
+        first: String,
+        /// Other run.
+        other: String,
+        /// What differs.
+        what: String,
+        /// Of the other run.
+        found: String,
+        /// Of the first.
+        expected: String,
+    },
     /// A table lacks a column.
     #[error("{what} of {run}: {source}")]
     Table {
@@ -208,6 +224,7 @@ pub enum CompareError {
 /// [`CompareError`].
 pub fn compare(first: &ComparedRun, other: &ComparedRun, options: &CompareOptions) -> Result<Comparison, CompareError> {
     check_pixels(first, other)?;
+    check_measure(first, other)?;
     let arms = first
         .arms
         .iter()
@@ -236,6 +253,23 @@ fn check_pixels(first: &ComparedRun, other: &ComparedRun) -> Result<(), CompareE
     refuse("exposures_key of metrics.json", a.exposures_key.clone(), b.exposures_key.clone())?;
     refuse("the list of bands", a.bands.join(", "), b.bands.join(", "))?;
     refuse("the list of arms with truth", names(first), names(other))
+}
+
+/// Settings by which truth and catalog are matched, and the columns of the tables of matches: another version of fathom may know other fates.
+fn check_measure(first: &ComparedRun, other: &ComparedRun) -> Result<(), CompareError> {
+    let refuse = |what: &str, expected: String, found: String| {
+        let (first, other, what) = (first.name.clone(), other.name.clone(), what.to_owned());
+        if expected == found { Ok(()) } else { Err(CompareError::OtherMeasure { first, other, what, found, expected }) }
+    };
+    for key in ["validate.match_radius_fwhm", "validate.ignore_below_snr"] {
+        let of = |run: &ComparedRun| run.settings.iter().find(|s| s.0 == key).map_or("-".to_owned(), |s| s.1.clone());
+        refuse(key, of(first), of(other))?;
+    }
+    let columns = |run: &ComparedRun| {
+        let names = run.arms.iter().flat_map(|arm| arm.matches.columns()).map(|c| c.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    refuse("the list of columns of its matches", columns(first), columns(other))
 }
 
 /// Settings with different values, in the order of the first run, then those that only the other has.

@@ -183,7 +183,7 @@ fn fates(arm: &ArmTables, plane: &TangentPlane) -> Result<(BTreeMap<i64, Fate>, 
     for ((truth, object), status) in truth_id.iter().zip(object_id).zip(status) {
         let row = row_of.get(object).copied();
         let (fate, is_object) = match (status.as_str(), row) {
-            ("matched" | "ambiguous", Some(row)) => (Some(Fate::Found(row)), Some(true)),
+            ("matched", Some(row)) => (Some(Fate::Found(row)), Some(true)),
             ("blended", _) => (Some(Fate::Blended), None),
             ("missed", _) => (Some(Fate::Missed), None),
             ("spurious" | "shred", Some(_)) => (None, Some(false)),

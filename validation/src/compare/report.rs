@@ -124,18 +124,19 @@ fn summary(runs: &[ComparedRun], comparisons: &[Comparison]) -> Chapter {
 }
 
 fn side_by_side(runs: &[ComparedRun]) -> Grid {
-    let heads: Vec<&str> = ["figure"].into_iter().chain(runs.iter().map(|r| r.name.as_str())).chain(["theory", "unit"]).collect();
+    // Each beside its own theory: another threshold has another one.
+    let heads: Vec<&str> = ["figure"].into_iter().chain(runs.iter().flat_map(|r| [r.name.as_str(), "theory"])).chain(["unit"]).collect();
     let mut grid = Grid::new(&heads);
     for key in select(&runs[0].metrics.metrics) {
         let m = key.metric;
         let same = |run: &ComparedRun| {
             let is_same = |o: &&crate::Metric| (&o.name, &o.band, &o.class, &o.regime) == (&m.name, &m.band, &m.class, &m.regime);
-            let found = run.metrics.metrics.iter().find(is_same).and_then(|o| o.value);
-            shown(found.map(|v| key.scale * v))
+            let found = run.metrics.metrics.iter().find(is_same);
+            [found.and_then(|o| o.value), found.and_then(|o| o.limit)].map(|v| shown(v.map(|v| key.scale * v)))
         };
         let mut row = vec![key.label.clone()];
-        row.extend(runs.iter().map(same));
-        row.extend([shown(m.limit.map(|l| key.scale * l)), or_dash(key.unit)]);
+        row.extend(runs.iter().flat_map(same));
+        row.push(or_dash(key.unit));
         grid.rows.push(row);
     }
     grid
@@ -171,6 +172,7 @@ fn anchor(name: &str) -> String {
 fn figure_grid(figures: &[&ComparedFigure]) -> Grid {
     let heads = [
         "figure",
+        "verdict",
         "band",
         "class",
         "regime",
@@ -181,8 +183,6 @@ fn figure_grid(figures: &[&ComparedFigure]) -> Grid {
         "objects",
         "better / worse for",
         "p",
-        "verdict",
-        "sure",
     ];
     let mut grid = Grid::new(&heads);
     grid.rows = figures
@@ -197,6 +197,7 @@ fn figure_grid(figures: &[&ComparedFigure]) -> Grid {
             };
             vec![
                 f.name.clone(),
+                format!("{}{}", f.change.name(), if f.is_sure { ", sure" } else { "" }),
                 or_dash(&f.band),
                 or_dash(&f.class),
                 or_dash(&f.regime),
@@ -207,8 +208,6 @@ fn figure_grid(figures: &[&ComparedFigure]) -> Grid {
                 f.n.to_string(),
                 sides,
                 f.p.map_or("–".into(), |p| if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") }),
-                f.change.name().to_owned(),
-                if f.is_sure { "sure" } else { "" }.to_owned(),
             ]
         })
         .collect();

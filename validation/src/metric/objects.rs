@@ -93,7 +93,7 @@ pub(crate) fn blank_input(band: &str, truth: Table) -> ValidateInput {
         fwhm_arcsec: vec![0.9],
         sqrt_l2: vec![1.8],
         skewness: vec![],
-        arms: vec![ArmData { name: "main".into(), truth, catalog: Table::new(), layers: vec![layer] }],
+        arms: vec![ArmData { name: "main".into(), truth, blend_fisher: Table::new(), catalog: Table::new(), layers: vec![layer] }],
         control: None,
         seed: 1,
         assessed: crate::assess::Assessed::default(),

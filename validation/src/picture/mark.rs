@@ -32,13 +32,12 @@ const fn style(key: &'static str, name: &'static str, shape: Shape, colour: &'st
 }
 
 /// All layers, in the order in which they are drawn and switched.
-pub(crate) const STYLES: [Style; 12] = [
+pub(crate) const STYLES: [Style; 11] = [
     style("unusable", "truth, not usable", Shape::Dot, "#aaaaaa", false),
     style("ignored", "detections, not counted", Shape::Dot, "#aaaaaa", false),
     style("peak", "peaks", Shape::Cross, "#ffffff", false),
     style("truth", "truth", Shape::Plus, "#f0e442", false),
     style("matched", "matched", Shape::Circle, "#2fd6a0", true),
-    style("ambiguous", "matched, ambiguous", Shape::Circle, "#56b4e9", true),
     style("real", "real (control run)", Shape::Circle, "#8fb8ff", true),
     style("detected", "detected", Shape::Circle, "#56b4e9", true),
     style("blended", "blended into another", Shape::Triangle, "#f0e442", true),

@@ -3,6 +3,7 @@
 use super::colour::{Stretch, channels};
 use crate::ValidationError;
 use crate::plot::{Palette, register_fonts};
+use fathom::image::MaskPlane;
 use ndarray::{Array2, Array3, Axis};
 use plotters::prelude::*;
 use std::path::Path;
@@ -13,9 +14,10 @@ const PANEL_PX: usize = 320;
 const MAX_WIDTH_PX: usize = 2400;
 const LABEL_PX: usize = 22;
 const GAP_PX: usize = 6;
-/// Colours of mask bits that are set, by the lowest one; none set is white.
+/// Colours of mask planes, by their place in [`MaskPlane::ALL`]: a pixel has that of its lowest bit, none set is white. The second
+/// half are the first in a darker shade.
 const MASK_COLOURS: [[u8; 3]; 7] =
-    [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [60, 60, 60]];
+    [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [120, 120, 120]];
 
 /// An image with its label.
 #[derive(Debug, Clone)]
@@ -120,9 +122,22 @@ fn draw_pixels(pixels: &PanelPixels) -> Bitmap {
         }
         PanelPixels::Mask(bits) => bitmap(bits.dim(), |y, x| match bits[(y, x)] {
             0 => [255; 3],
-            set => MASK_COLOURS[set.trailing_zeros() as usize % MASK_COLOURS.len()],
+            set => mask_colour(set.trailing_zeros() as usize),
         }),
     }
+}
+
+fn mask_colour(place: usize) -> [u8; 3] {
+    let colour = MASK_COLOURS[place % MASK_COLOURS.len()];
+    if place < MASK_COLOURS.len() { colour } else { colour.map(|c| c / 2) }
+}
+
+/// Names and colours of the planes that are seen.
+fn mask_legend(pixels: &PanelPixels) -> Vec<(&'static str, [u8; 3])> {
+    let PanelPixels::Mask(bits) = pixels else { return Vec::new() };
+    let seen = bits.iter().filter(|b| **b != 0).fold(0u32, |seen, b| seen | 1 << b.trailing_zeros());
+    let planes = MaskPlane::ALL.iter().filter(|plane| seen & plane.bit() != 0);
+    planes.map(|plane| (plane.name(), mask_colour(plane.bit().trailing_zeros() as usize))).collect()
 }
 
 fn coloured(values: &Array2<f32>, palette: Palette, range: (f64, f64)) -> Bitmap {
@@ -143,12 +158,11 @@ fn coloured(values: &Array2<f32>, palette: Palette, range: (f64, f64)) -> Bitmap
 pub fn write_sheet(path: &Path, caption: &str, rows: &[Vec<Panel2d>]) -> Result<(), ValidationError> {
     register_fonts()?;
     let failed = |why: String| ValidationError::Plot { name: path.display().to_string(), why };
-    let mut rows: Vec<Vec<(String, Bitmap)>> =
-        rows.iter().map(|row| row.iter().map(|p| (p.label.clone(), draw_pixels(&p.pixels))).collect()).collect();
     // A long row goes on below.
-    rows = rows.into_iter().flat_map(wrapped).collect();
-    let width_of = |row: &Vec<(String, Bitmap)>| row.iter().map(|(_, b)| b.width + GAP_PX).sum::<usize>() + GAP_PX;
-    let height_of = |row: &Vec<(String, Bitmap)>| row.iter().map(|(_, b)| b.height).max().unwrap_or(0) + LABEL_PX + GAP_PX;
+    let rows: Vec<Vec<(&Panel2d, Bitmap)>> =
+        rows.iter().map(|row| row.iter().map(|p| (p, draw_pixels(&p.pixels))).collect()).flat_map(wrapped).collect();
+    let width_of = |row: &Vec<(&Panel2d, Bitmap)>| row.iter().map(|(_, b)| b.width + GAP_PX).sum::<usize>() + GAP_PX;
+    let height_of = |row: &Vec<(&Panel2d, Bitmap)>| row.iter().map(|(_, b)| b.height).max().unwrap_or(0) + LABEL_PX + GAP_PX;
     let width = rows.iter().map(width_of).max().unwrap_or(0).max(8 * caption.chars().count() + 2 * GAP_PX);
     let height = rows.iter().map(height_of).sum::<usize>() + LABEL_PX + GAP_PX;
     let mut backend = BitMapBackend::new(path, (width as u32, height as u32));
@@ -158,10 +172,19 @@ pub fn write_sheet(path: &Path, caption: &str, rows: &[Vec<Panel2d>]) -> Result<
     let mut y = GAP_PX;
     for row in &rows {
         let mut x = GAP_PX;
-        for (label, image) in row {
-            backend.draw_text(label, &style, (x as i32, y as i32)).map_err(|e| failed(e.to_string()))?;
+        for (panel, image) in row {
+            backend.draw_text(&panel.label, &style, (x as i32, y as i32)).map_err(|e| failed(e.to_string()))?;
             let place = (x as i32, (y + LABEL_PX - 4) as i32);
             backend.blit_bitmap(place, (image.width as u32, image.height as u32), &image.rgb).map_err(|e| failed(e.to_string()))?;
+            for (line, (name, [r, g, b])) in mask_legend(&panel.pixels).into_iter().enumerate() {
+                let (left, top) = (place.0 + 4, place.1 + 4 + 16 * line as i32);
+                let mut rect = |from: i32, to: i32, colour: RGBColor| {
+                    backend.draw_rect((left + from, top), (left + to, top + 14), &colour, true).map_err(|e| failed(e.to_string()))
+                };
+                rect(0, 22 + 9 * name.len() as i32, WHITE)?;
+                rect(1, 13, RGBColor(r, g, b))?;
+                backend.draw_text(name, &style, (left + 18, top)).map_err(|e| failed(e.to_string()))?;
+            }
             x += image.width + GAP_PX;
         }
         y += height_of(row);
@@ -171,8 +194,8 @@ pub fn write_sheet(path: &Path, caption: &str, rows: &[Vec<Panel2d>]) -> Result<
 }
 
 /// A row in pieces that fit the sheet.
-fn wrapped(row: Vec<(String, Bitmap)>) -> Vec<Vec<(String, Bitmap)>> {
-    let mut out: Vec<Vec<(String, Bitmap)>> = vec![Vec::new()];
+fn wrapped(row: Vec<(&Panel2d, Bitmap)>) -> Vec<Vec<(&Panel2d, Bitmap)>> {
+    let mut out: Vec<Vec<(&Panel2d, Bitmap)>> = vec![Vec::new()];
     let mut used = 0;
     for panel in row {
         if used > 0 && used + panel.1.width + GAP_PX > MAX_WIDTH_PX {
@@ -198,6 +221,17 @@ mod tests {
         assert_eq!((image.width, image.height), (320, 160));
         assert_eq!(image.rgb[..3], [255; 3]);
         assert_eq!(image.rgb[3 * 320 * 159..][..3], MASK_COLOURS[0]);
+    }
+
+    /// Only planes that are seen: the second bit of a pixel is not.
+    #[test]
+    fn the_legend_names_the_planes_that_are_seen() {
+        let mut bits = Array2::<u32>::zeros((2, 4));
+        bits[(0, 0)] = MaskPlane::ALL[2].bit() | MaskPlane::ALL[5].bit();
+        bits[(1, 1)] = MaskPlane::ALL[9].bit();
+        let seen = [2, 9].map(|i| (MaskPlane::ALL[i].name(), mask_colour(i)));
+        assert_eq!(mask_legend(&PanelPixels::Mask(bits)), seen);
+        assert!(mask_legend(&PanelPixels::Mask(Array2::zeros((2, 4)))).is_empty());
     }
 
     #[test]

@@ -136,7 +136,7 @@ pub(super) fn input(truth: Table, catalog: Table, layers: Vec<LayerPeaks>) -> Va
         fwhm_arcsec: vec![FWHM; 3],
         sqrt_l2: vec![SQRT_L2; 3],
         skewness: Vec::new(),
-        arms: vec![ArmData { name: "main".into(), truth, catalog, layers }],
+        arms: vec![ArmData { name: "main".into(), truth, blend_fisher: Table::new(), catalog, layers }],
         control: None,
         seed: 3,
         assessed: crate::assess::Assessed::default(),

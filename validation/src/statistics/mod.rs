@@ -58,7 +58,6 @@ pub fn rate(count: usize, exposure: f64) -> Figure {
 /// Key of one bootstrap over values that have no place on the sky (exposures, blends' pixels): the seed and what is resampled.
 ///
 /// What lies on the sky is resampled by blocks, see [`Replicates`].
-#[allow(dead_code, reason = "for the families of pixels and products")]
 #[derive(Debug, Clone, Copy)]
 pub struct Bootstrap<'a> {
     /// Seed of the run.
@@ -69,7 +68,6 @@ pub struct Bootstrap<'a> {
     pub n: usize,
 }
 
-#[allow(dead_code, reason = "for the families of pixels and products")]
 impl Bootstrap<'_> {
     /// `statistic` of the values, with the percentile interval of its bootstrap.
     #[must_use]

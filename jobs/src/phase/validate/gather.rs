@@ -100,5 +100,5 @@ fn arm_data(run: &Run, arm: usize) -> Result<ArmData> {
     for table in [&mut truth, &mut catalog] {
         borders.join(run, table)?;
     }
-    Ok(ArmData { truth, catalog, layers, name })
+    Ok(ArmData { truth, blend_fisher: blend_fisher(run, arm)?, catalog, layers, name })
 }

@@ -6,8 +6,9 @@ use super::super::shape::moments_of_arms;
 use super::super::{Figure, Metric, colour, photometry};
 use super::BLENDED_FWHM;
 use crate::matching::TruthFate;
-use crate::statistics::median;
+use crate::statistics::{mean, median};
 use crate::survey::Survey;
+use fathom::catalog::Table;
 
 /// Smallest true S/N in the band: flux that a band does not see well scatters by more than itself, blended or not.
 const SMALLEST_SNR: f64 = 5.0;
@@ -98,13 +99,15 @@ fn shape_errors(survey: &Survey, band: usize) -> Vec<Residual> {
 /// `deblend.flux_error_correlation` per band and separation: correlation of the flux pulls of neighbours that are both matched.
 ///
 /// ρ = Σ p_1 p_2 / √(Σ p_1² Σ p_2²) about the medians, of mutual nearest neighbours, pulls clipped at 10. What a deblender takes from
-/// one it gives to the other: ρ < 0. A joint fit predicts it; whoever treats members as independent does not.
+/// one it gives to the other: ρ < 0. The limit is what the best joint fit would show on the same pairs: the mean of
+/// cov(F_1, F_2) / (σ_1 σ_2) from the Fisher matrices of their blends; none where no pair of a bin has one.
 ///
 /// # Source
 /// Algorithms section 3.2: missing everywhere else.
 fn correlation(survey: &Survey, out: &mut Vec<Metric>, band: usize) {
     let columns: Vec<_> = (0..survey.scenes.len()).map(|arm| photometry::Fluxes::new(survey, arm, "psf_flux", band)).collect();
-    let pairs = survey.tally(|piece, pairs: &mut Vec<(u32, f64, [f64; 2])>| {
+    let bounds: Vec<_> = survey.input.arms.iter().map(|arm| BlendCovariances::new(&arm.blend_fisher, &survey.input.bands[band])).collect();
+    let pairs = survey.tally(|piece, pairs: &mut Vec<Pair>| {
         let Some(columns) = &columns[piece.arm] else { return };
         let truth = &piece.scene.truth_bands[band];
         let pull = |i: usize, d: usize| {
@@ -120,16 +123,25 @@ fn correlation(survey: &Survey, out: &mut Vec<Metric>, band: usize) {
             {
                 // In each pair the brighter comes first: else the order of the catalog would decide which mean is whose.
                 let ordered = if truth.flux[t.i] >= truth.flux[j] { [p, q] } else { [q, p] };
-                pairs.push((t.block, distance / survey.fwhm, ordered));
+                let blend_err = |k: usize| truth.flux_err_blend.map_or(f64::NAN, |e| e[k]);
+                let covariance = bounds[piece.arm].of(t.truth.id, piece.scene.truth[j].id);
+                pairs.push(Pair {
+                    block: t.block,
+                    separation_fwhm: distance / survey.fwhm,
+                    pulls: ordered,
+                    limit: covariance / (blend_err(t.i) * blend_err(j)),
+                });
             }
         }
     });
     let name = &survey.input.bands[band];
     let mut push = |regime: &str, low: f64, high: f64| {
-        let group: Vec<_> = pairs.iter().filter(|p| (low..high).contains(&p.1)).collect();
+        let group: Vec<_> = pairs.iter().filter(|p| (low..high).contains(&p.separation_fwhm)).collect();
         if regime.is_empty() || !group.is_empty() {
             let figure = correlation_figure(survey, &group);
-            out.push(Metric::new("deblend.flux_error_correlation", "", figure).band(name).regime(regime));
+            let known: Vec<f64> = group.iter().map(|p| p.limit).filter(|v| v.is_finite()).collect();
+            let limit = (!known.is_empty()).then(|| mean(&known));
+            out.push(Metric::new("deblend.flux_error_correlation", "", figure).band(name).regime(regime).limit(limit));
         }
     };
     push("", 0.0, BLENDED_FWHM);
@@ -138,20 +150,76 @@ fn correlation(survey: &Survey, out: &mut Vec<Metric>, band: usize) {
     }
 }
 
-fn correlation_figure(survey: &Survey, pairs: &[&(u32, f64, [f64; 2])]) -> Figure {
+/// Two neighbours that are both matched.
+struct Pair {
+    block: u32,
+    separation_fwhm: f64,
+    /// Of the brighter and of the fainter.
+    pulls: [f64; 2],
+    /// Correlation of their fluxes in the best joint fit; NaN where it is not known.
+    limit: f64,
+}
+
+/// Covariances of neighbours' fluxes in one band \[nJy²\], to be found by both ids.
+struct BlendCovariances<'a> {
+    /// Rows in the order of (id, neighbour).
+    order: Vec<usize>,
+    columns: Option<(&'a [i64], &'a [i64], &'a [f64])>,
+}
+
+impl<'a> BlendCovariances<'a> {
+    fn new(table: &'a Table, band: &str) -> Self {
+        let columns =
+            || Some((table.i64("id").ok()?, table.i64("neighbour_id").ok()?, table.f64(&format!("{band}_flux_covariance")).ok()?));
+        let columns = columns();
+        let mut order: Vec<usize> = (0..columns.map_or(0, |c| c.0.len())).collect();
+        if let Some((ids, neighbours, _)) = columns {
+            order.sort_by_key(|&row| (ids[row], neighbours[row]));
+        }
+        Self { order, columns }
+    }
+
+    fn of(&self, id: i64, neighbour: i64) -> f64 {
+        let Some((ids, neighbours, covariances)) = self.columns else { return f64::NAN };
+        let place = self.order.binary_search_by_key(&(id, neighbour), |&row| (ids[row], neighbours[row]));
+        place.map_or(f64::NAN, |k| covariances[self.order[k]])
+    }
+}
+
+fn correlation_figure(survey: &Survey, pairs: &[&Pair]) -> Figure {
     let n = pairs.len() as u64;
-    let middle = [0, 1].map(|k| median(&pairs.iter().map(|p| p.2[k]).collect::<Vec<_>>()));
+    let middle = [0, 1].map(|k| median(&pairs.iter().map(|p| p.pulls[k]).collect::<Vec<_>>()));
     let products = |p: &[f64; 2]| {
         let [a, b] = [p[0] - middle[0], p[1] - middle[1]];
         [a * b, a * a, b * b]
     };
-    let sums = pairs.iter().map(|p| products(&p.2)).fold([0.0; 3], |s, p| [s[0] + p[0], s[1] + p[1], s[2] + p[2]]);
+    let sums = pairs.iter().map(|p| products(&p.pulls)).fold([0.0; 3], |s, p| [s[0] + p[0], s[1] + p[1], s[2] + p[2]]);
     let of = |s: &[f64]| s[0] / (s[1] * s[2]).sqrt();
     let value = of(&sums);
     if n < FEWEST_PAIRS || !value.is_finite() {
         return Figure { n, ..Figure::NONE };
     }
-    let entries = pairs.iter().flat_map(|p| products(&p.2).into_iter().enumerate().map(|(k, v)| (p.0, k, v))).collect();
+    let entries = pairs.iter().flat_map(|p| products(&p.pulls).into_iter().enumerate().map(|(k, v)| (p.block, k, v))).collect();
     let (lo, hi) = survey.replicates.interval_of(3, entries, of);
     Figure { value: Some(value), lo, hi, n }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fathom::catalog::ColumnData;
+
+    /// Rows in any order, one each way; what is not listed is not known.
+    #[test]
+    fn covariances_are_found_by_both_ids() {
+        let mut table = Table::new();
+        table.push("id", "", "", ColumnData::I64(vec![7, 3, 7])).unwrap();
+        table.push("neighbour_id", "", "", ColumnData::I64(vec![9, 7, 3])).unwrap();
+        table.push("r_flux_covariance", "nJy2", "", ColumnData::F64(vec![-1.0, -2.0, -3.0])).unwrap();
+        let covariances = BlendCovariances::new(&table, "r");
+        assert_eq!([(3, 7), (7, 3), (7, 9)].map(|(a, b)| covariances.of(a, b)), [-2.0, -3.0, -1.0]);
+        assert!(covariances.of(9, 7).is_nan());
+        assert!(BlendCovariances::new(&table, "g").of(3, 7).is_nan());
+        assert!(BlendCovariances::new(&Table::new(), "r").of(3, 7).is_nan());
+    }
 }

@@ -76,11 +76,15 @@ fn colour_and_centroid(survey: &Survey, metrics: &[Metric]) -> Option<Plot> {
         let records = binned(metrics, "deblend.flux_error_correlation", band, "", "separation ");
         if records.iter().any(|r| r.1.value.is_some()) {
             marks.push(mark(band.as_str(), i, points(&records, 1.0, 0.02 * i as f64)));
+            let bound = limits(&records, 1.0);
+            if !bound.is_empty() {
+                marks.push(mark("", i, MarkKind::Line(bound)));
+            }
         }
     }
     panels.extend(residual_panel(SEPARATION.label, "correlation of the neighbours' flux errors", (0.0, 3.0), marks, 0.5));
     let caption = "Left and middle: colours and centroids of matched members of blends, as in the plot of the fluxes. Right: correlation of \
-                   the flux pulls of neighbours that are both matched. Bars: 95 % (bootstrap over blocks of sky).";
+                   the flux pulls of neighbours that are both matched, lines: that of the best joint fit. Bars: 95 % (bootstrap over blocks of sky).";
     plot("deblending_errors", Section::Deblending, "Colours, centroids and covariance of blended objects", caption, panels)
 }
 

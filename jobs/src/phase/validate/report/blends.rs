@@ -55,7 +55,7 @@ pub fn worst(run: &Run, shown: &Shown) -> Result<(Vec<BlendSheet>, String)> {
 
 /// Blends by how badly their light is divided, worst first, as validate scored them; none where the truth's pixels were not kept.
 fn by_light(run: &Run, shown: &Shown) -> Result<Vec<(i64, f64)>> {
-    let Ok(table) = fathom::format::table::read(&run.path("validation.h5"), "worst_blends") else { return Ok(Vec::new()) };
+    let table = fathom::format::table::read(&run.path("validation.h5"), "worst_blends")?;
     if table.columns().is_empty() {
         return Ok(Vec::new());
     }
