@@ -128,6 +128,11 @@ impl<'a> Survey<'a> {
         Self::cut(config, input, PIECE)
     }
 
+    /// Block of sky of a truth of an arm.
+    pub fn block_of_truth(&self, arm: usize, row: usize) -> u32 {
+        self.blocks[arm].truth[row]
+    }
+
     /// [`Self::new`] with pieces of about `piece` objects.
     pub(crate) fn cut(config: &'a ValidateConfig, input: &'a ValidateInput, piece: usize) -> Result<Self, ValidationError> {
         let fwhm = mean_fwhm(input);

@@ -235,7 +235,7 @@ pub fn validate(config: &ValidateConfig, input: &ValidateInput) -> Result<Valida
     let survey = Survey::new(config, input)?;
     let (mut metrics, mut plots) = measure(&survey);
     let matches = match_table(&survey).map_err(|source| ValidationError::Table { what: "matches".into(), source })?;
-    let (of_blends, drawn, worst_blends) = confusion::confusion(input, &matches, config.n_bootstrap)?;
+    let (of_blends, drawn, worst_blends) = confusion::confusion(&survey, &matches)?;
     let families = [
         (of_blends, drawn),
         association::association(config, input, &matches)?,

@@ -48,7 +48,7 @@ impl Source for Star {
     fn planes(&self) -> Vec<Vec<f64>> {
         let (gx, gy) = (Self::along(self.x_px), Self::along(self.y_px));
         let slope = |i: usize, at: f64| (i as f64 - MIDDLE - at) / (SIGMA_PX * SIGMA_PX);
-        let mut planes = vec![Vec::with_capacity(SIDE * SIDE); 3];
+        let mut planes = vec![Vec::new(); 3];
         for (j, y) in gy.iter().enumerate() {
             for (i, x) in gx.iter().enumerate() {
                 planes[0].push(x * y);

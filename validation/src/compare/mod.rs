@@ -197,7 +197,7 @@ pub enum CompareError {
         /// Other run.
         other: String,
         /// What differs.
-        what: String,
+        what: &'static str,
         /// Of the other run.
         found: String,
         /// Of the first.
@@ -257,8 +257,8 @@ fn check_pixels(first: &ComparedRun, other: &ComparedRun) -> Result<(), CompareE
 
 /// Settings by which truth and catalog are matched, and the columns of the tables of matches: another version of fathom may know other fates.
 fn check_measure(first: &ComparedRun, other: &ComparedRun) -> Result<(), CompareError> {
-    let refuse = |what: &str, expected: String, found: String| {
-        let (first, other, what) = (first.name.clone(), other.name.clone(), what.to_owned());
+    let refuse = |what: &'static str, expected: String, found: String| {
+        let (first, other) = (first.name.clone(), other.name.clone());
         if expected == found { Ok(()) } else { Err(CompareError::OtherMeasure { first, other, what, found, expected }) }
     };
     for key in ["validate.match_radius_fwhm", "validate.ignore_below_snr"] {

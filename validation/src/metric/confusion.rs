@@ -2,10 +2,10 @@
 
 use super::objects::{TrueObjects, matched_pairs, wrong};
 use super::{Figure, Metric};
+use crate::ValidationError;
 use crate::plot::{COLOURS, Corner, Mark, MarkKind, Panel, Plot, Section};
-use crate::scene::mean_fwhm;
-use crate::statistics::{Bootstrap, interval, median};
-use crate::{ValidateInput, ValidationError};
+use crate::statistics::Replicates;
+use crate::survey::Survey;
 use fathom::catalog::{ColumnData, Table, TableError};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +28,8 @@ const AXES: [(&str, &str, &[f64]); 4] = [
 #[derive(Debug, Clone)]
 struct Member {
     band: usize,
+    /// Block of sky.
+    block: u32,
     /// The parent has more than one child.
     is_blend: bool,
     /// Light of the object: all; on the parent's pixels; held by its child \[nJy\].
@@ -65,24 +67,20 @@ const SCORES: [Score; 5] = [
 /// - `chi2_ratio`: Σ (child - object)²/V over the same for right shares, Σ s²; 1 is perfect (algorithms 3.2: per-object residual against truth pixels).
 ///
 /// Not measured without truth pixels (`[truth] pixels`).
-pub(crate) fn confusion(
-    input: &ValidateInput,
-    matches: &Table,
-    n_bootstrap: usize,
-) -> Result<(Vec<Metric>, Vec<Plot>, Table), ValidationError> {
+pub(crate) fn confusion(survey: &Survey, matches: &Table) -> Result<(Vec<Metric>, Vec<Plot>, Table), ValidationError> {
+    let input = survey.input;
     let (mut members, mut worst) = (Vec::new(), Vec::new());
-    for (arm, blends) in input.arms.iter().zip(&input.assessed.blends) {
+    for (i_arm, (arm, blends)) in input.arms.iter().zip(&input.assessed.blends).enumerate() {
         let Some(truth) = TrueObjects::new(input, arm)?.filter(|_| !blends.columns().is_empty()) else { continue };
         let matched = matched_pairs(matches, &arm.name)?;
         let light = ArmLight::read(&input.bands, blends).map_err(wrong(&format!("blends of {}", arm.name)))?;
         let own = Owners::new(&truth, &matched);
         for rows in light.parents() {
-            light.members(rows.clone(), &truth, &own, mean_fwhm(input), &mut members);
+            light.members(rows.clone(), &truth, &own, (survey, i_arm), &mut members);
             worst.push(WorstBlend { arm: arm.name.clone(), ..light.score(rows, &truth, &own) });
         }
     }
-    let bootstrap = Bootstrap { seed: input.seed, what: "blend light", n: n_bootstrap };
-    let metrics = metrics(&input.bands, &members, &bootstrap);
+    let metrics = metrics(&input.bands, &members, &survey.replicates);
     let plots = plot(&input.bands, &metrics).into_iter().collect();
     // What was not even recognised is no fault of the deblender.
     worst.retain(|w| w.score > 0.0 && w.n_children > 1);
@@ -158,7 +156,15 @@ impl<'a> ArmLight<'a> {
     }
 
     /// Adds the matched members of one parent.
-    fn members(&self, rows: std::ops::Range<usize>, truth: &TrueObjects, own: &Owners, fwhm: f64, out: &mut Vec<Member>) {
+    fn members(
+        &self,
+        rows: std::ops::Range<usize>,
+        truth: &TrueObjects,
+        own: &Owners,
+        (survey, arm): (&Survey, usize),
+        out: &mut Vec<Member>,
+    ) {
+        let fwhm = survey.fwhm;
         let children: BTreeSet<i64> = rows.clone().map(|r| self.object[r]).collect();
         for row in rows.clone().filter(|&r| own.truth_of.get(&self.object[r]) == Some(&self.truth[r])) {
             let Some(&i) = own.row_of.get(&self.truth[row]) else { continue };
@@ -176,6 +182,7 @@ impl<'a> ArmLight<'a> {
                 let expected = band.expected_chi2[row];
                 out.push(Member {
                     band: b,
+                    block: survey.block_of_truth(arm, i),
                     is_blend: self.n_children[row] > 1,
                     total: band.total[row],
                     inside: band.inside[row],
@@ -232,7 +239,7 @@ fn worst_table(worst: &[WorstBlend]) -> Result<Table, TableError> {
     Ok(table)
 }
 
-fn metrics(bands: &[String], members: &[Member], bootstrap: &Bootstrap) -> Vec<Metric> {
+fn metrics(bands: &[String], members: &[Member], replicates: &Replicates) -> Vec<Metric> {
     let mut out = Vec::new();
     for (b, band) in bands.iter().enumerate() {
         for (class, is_blend) in [("blended", true), ("isolated", false)] {
@@ -242,8 +249,7 @@ fn metrics(bands: &[String], members: &[Member], bootstrap: &Bootstrap) -> Vec<M
                 out.push(metric.band(band).class(class).regime(regime).limit(Some(limit)));
             };
             let figure = |group: &[&Member], value: fn(&Member) -> f64| {
-                let values: Vec<f64> = group.iter().map(|m| value(m)).filter(|v| v.is_finite()).collect();
-                bootstrap.figure(&values, median)
+                replicates.summary(&group.iter().map(|m| (m.block, value(m))).collect()).median
             };
             let perfect = |name: &str| f64::from(u8::from(name == "purity"));
             for (name, value) in SCORES {
@@ -253,7 +259,7 @@ fn metrics(bands: &[String], members: &[Member], bootstrap: &Bootstrap) -> Vec<M
             if !is_blend {
                 continue;
             }
-            push("misassigned_fraction", misassigned(&group, bootstrap), "", 0.0);
+            push("misassigned_fraction", misassigned(&group, replicates), "", 0.0);
             for (axis, (name, unit, edges)) in AXES.into_iter().enumerate() {
                 for bin in edges.windows(2) {
                     let inside: Vec<&Member> = group.iter().filter(|m| (bin[0]..bin[1]).contains(&m.at[axis])).copied().collect();
@@ -271,17 +277,16 @@ fn metrics(bands: &[String], members: &[Member], bootstrap: &Bootstrap) -> Vec<M
     out
 }
 
-/// Σ lost / Σ inside, resampled by member.
-fn misassigned(group: &[&Member], bootstrap: &Bootstrap) -> Figure {
-    let ratio = |rows: &mut dyn Iterator<Item = usize>| {
-        let (lost, inside) = rows.fold((0.0, 0.0), |s, r| (s.0 + group[r].inside - group[r].held, s.1 + group[r].inside));
-        lost / inside
-    };
+/// Σ lost / Σ inside.
+fn misassigned(group: &[&Member], replicates: &Replicates) -> Figure {
+    let sums = |m: &&Member| [m.inside - m.held, m.inside];
+    let all = group.iter().map(sums).fold([0.0; 2], |s, m| [s[0] + m[0], s[1] + m[1]]);
     if group.is_empty() {
         return Figure::NONE;
     }
-    let (lo, hi) = interval(bootstrap.resample(group.len(), |rows| ratio(&mut rows.iter().copied())));
-    Figure { value: Some(ratio(&mut (0..group.len()))), lo, hi, n: group.len() as u64 }
+    let entries = group.iter().flat_map(|m| sums(m).into_iter().enumerate().map(|(k, v)| (m.block, k, v))).collect();
+    let (lo, hi) = replicates.interval_of(2, entries, |s| s[0] / s[1]);
+    Figure { value: Some(all[0] / all[1]), lo, hi, n: group.len() as u64 }
 }
 
 /// Light lost and received against separation, and the residual against blendedness.
@@ -339,7 +344,7 @@ fn plot(bands: &[String], metrics: &[Metric]) -> Option<Plot> {
         title: "Whose light the children hold".into(),
         caption: "Matched members of blends with S/N of at least 5 in the band, from the noiseless pixels of every true object. Left: light of the \
                   object that other children hold. Middle: light of objects with a child of their own that the child holds. Right: \
-                  squared residual of the child against its object's pixels, in units of what right shares would leave. Medians, bars: 95 % (bootstrap)."
+                  squared residual of the child against its object's pixels, in units of what right shares would leave. Medians, bars: 95 % (bootstrap over blocks of sky)."
             .into(),
         panels,
     })
@@ -349,6 +354,7 @@ fn plot(bands: &[String], metrics: &[Metric]) -> Option<Plot> {
 mod tests {
     use super::*;
     use crate::metric::objects::blank_input;
+    use crate::{ValidateConfig, ValidateInput};
     use approx::assert_relative_eq;
 
     /// A truth table of stars on a line, `x` in arcsec, S/N 100 and flux 100 each.
@@ -358,6 +364,8 @@ mod tests {
         t.push("id", "", "", ColumnData::I64((1..=n as i64).collect())).unwrap();
         t.push("ra", "deg", "", ColumnData::F64(x.iter().map(|x| 150.0 + x / 3600.0).collect())).unwrap();
         t.push("dec", "deg", "", ColumnData::F64(vec![0.0; n])).unwrap();
+        t.push("class", "", "", ColumnData::Text(vec!["star".into(); n])).unwrap();
+        t.push("half_light_radius", "arcsec", "", ColumnData::F64(vec![0.0; n])).unwrap();
         t.push("r_flux", "nJy", "", ColumnData::F64(vec![100.0; n])).unwrap();
         t.push("r_snr_true", "", "", ColumnData::F64(vec![100.0; n])).unwrap();
         t.push("r_flux_err_limit", "nJy", "", ColumnData::F64(vec![1.0; n])).unwrap();
@@ -393,6 +401,10 @@ mod tests {
         t
     }
 
+    fn measured(input: &ValidateInput, matches: &Table) -> (Vec<Metric>, Vec<Plot>, Table) {
+        confusion(&Survey::new(&ValidateConfig::default(), input).unwrap(), matches).unwrap()
+    }
+
     fn value(metrics: &[Metric], name: &str, regime: &str) -> f64 {
         let found = metrics.iter().find(|m| m.name == format!("deblend.light.{name}") && m.class == "blended" && m.regime == regime);
         found.unwrap_or_else(|| panic!("{name} {regime}")).value.unwrap_or(f64::NAN)
@@ -410,7 +422,7 @@ mod tests {
             (92, 1, 10.0, 90.0, 100.0),
             (92, 2, 70.0, 80.0, 100.0),
         ])];
-        let (metrics, plots, worst) = confusion(&input, &matches(&[(91, 1), (92, 2)]), 50).unwrap();
+        let (metrics, plots, worst) = measured(&input, &matches(&[(91, 1), (92, 2)]));
         assert_relative_eq!(value(&metrics, "lost_to_neighbours", ""), 0.1);
         assert_relative_eq!(value(&metrics, "outside_footprint", ""), 0.15);
         assert_relative_eq!(value(&metrics, "received_from_neighbours", ""), 0.1);
@@ -431,7 +443,7 @@ mod tests {
     fn a_perfect_deblender() {
         let mut input = blank_input("r", truth(&[0.0, 0.9]));
         input.assessed.blends = vec![blends(&[(91, 1, 100.0, 100.0, 100.0), (92, 2, 100.0, 100.0, 100.0)])];
-        let (metrics, _, worst) = confusion(&input, &matches(&[(91, 1), (92, 2)]), 50).unwrap();
+        let (metrics, _, worst) = measured(&input, &matches(&[(91, 1), (92, 2)]));
         for name in
             ["lost_to_neighbours", "outside_footprint", "received_from_neighbours", "received_from_unmatched", "misassigned_fraction"]
         {
@@ -445,7 +457,7 @@ mod tests {
     #[test]
     fn nothing_is_not_measured() {
         let input = blank_input("r", truth(&[0.0]));
-        let (metrics, plots, worst) = confusion(&input, &matches(&[]), 50).unwrap();
+        let (metrics, plots, worst) = measured(&input, &matches(&[]));
         assert!(!metrics.is_empty() && metrics.iter().all(|m| m.value.is_none()) && plots.is_empty());
         assert_eq!(worst.n_rows(), 0);
     }

@@ -55,7 +55,7 @@ pub fn rate(count: usize, exposure: f64) -> Figure {
     Figure { value: Some(k / exposure), lo: Some(lo / exposure), hi: Some(quantile(k + 1.0, 0.975) / exposure), n: count as u64 }
 }
 
-/// Key of one bootstrap over values that have no place on the sky (exposures, blends' pixels): the seed and what is resampled.
+/// Key of one bootstrap over values that have no place among the objects (exposures, cells): the seed and what is resampled.
 ///
 /// What lies on the sky is resampled by blocks, see [`Replicates`].
 #[derive(Debug, Clone, Copy)]
