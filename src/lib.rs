@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! exposures ─► visit ─► warp, stack, correlate ─► detect ─► associate ─► deblend ─► measure ─► catalog
-//!              (background, apcorr)  (coadd)
+//!               │ (background, apcorr)  ▲ (coadd)
+//!               └─► match ─► solve ─► deep background     where backgrounds are matched
 //! ```
 //!
 //! Nouns: [`geometry`], [`image`], [`footprint`], [`catalog`]. Verbs, in the order of the data:
