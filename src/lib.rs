@@ -8,7 +8,7 @@
 //!
 //! Nouns: [`geometry`], [`image`], [`footprint`], [`catalog`]. Verbs, in the order of the data:
 //! [`background`], [`apcorr`], [`coadd`], [`detect`], [`associate`], [`deblend`], [`measure`].
-//! [`format`] is the only module that knows files; nothing here knows ranks, plots or simulation.
+//! [`mod@format`] is the only module that knows files; nothing here knows ranks, plots or simulation.
 //!
 //! Conventions: arrays are `[y, x]`; the centre of the first pixel is (0.0, 0.0); sky in ICRS,
 //! radians inside and degrees in files; flux in nJy (AB = 31.4 - 2.5 log10 f); pixels f32, sums f64.

@@ -1,6 +1,6 @@
 //! The truth catalog: what sim drew or an independent simulator says; where sim and validation meet.
 //!
-//! A [`Table`](crate::catalog::Table) in group `/truth`, one row an object:
+//! A [`Table`] in group `/truth`, one row an object:
 //!
 //! | column | type | unit | what |
 //! |---|---|---|---|

@@ -165,7 +165,7 @@ pub struct Comparison {
     /// Plots of them.
     #[serde(skip)]
     pub plots: Vec<Plot>,
-    /// One row a true object that counts in both runs; see [`objects::table`].
+    /// One row a true object that counts in both runs; see `objects::table`.
     #[serde(skip)]
     pub objects: Table,
 }
