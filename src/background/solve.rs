@@ -159,11 +159,9 @@ impl SolveBackground {
     }
 
     /// Errors of the steps of every exposure's amplifiers \[counts\], of the noise alone: roots of the diagonal of the inverse normal
-    /// matrix, one solution each. For tests and reports: the cost goes with the number of exposures squared.
-    ///
-    /// # Errors
-    /// [`MatchError::NotConverged`].
-    pub fn step_errors(&self, band: &str, exposures: &[SolveExposure], samples: Vec<LevelSample>) -> Result<Vec<Vec<f64>>, MatchError> {
+    /// matrix, one solution each: the cost goes with the number of exposures squared.
+    #[cfg(test)]
+    fn step_errors(&self, band: &str, exposures: &[SolveExposure], samples: Vec<LevelSample>) -> Result<Vec<Vec<f64>>, MatchError> {
         let (_, system) = self.system(exposures, samples);
         let error = |exposure: usize, term: usize| system.error(exposure, term).map_err(|e| e.of_band(band));
         let of_exposure = |(i, e): (usize, &SolveExposure)| (e.basis.n_smooth()..e.basis.n_terms()).map(|k| error(i, k)).collect();

@@ -258,6 +258,7 @@ impl System {
     }
 
     /// Error of one coefficient, of the noise alone \[counts\].
+    #[cfg(test)]
     pub fn error(&self, exposure: usize, term: usize) -> Result<f64, Stalled> {
         let k = self.unknowns[exposure].start + term;
         let mut unit = vec![0.0; self.n_unknowns()];
