@@ -6,7 +6,7 @@ use fathom::associate::{AssociateConfig, AssociatePeaks};
 use fathom::background::{
     CharacterizeVisit, DeepBackground, DeepBackgroundConfig, MatchBackground, MatchConfig, SolveBackground, SolveConfig, VisitConfig,
 };
-use fathom::coadd::{CoaddConfig, MakeCoadd};
+use fathom::coadd::{CoaddConfig, MakeCoadd, SelectConfig, SelectExposures};
 use fathom::deblend::{DeblendConfig, DeblendParent};
 use fathom::detect::{DetectConfig, DetectLayers};
 use fathom::geometry::{SkyMapConfig, Tract};
@@ -49,6 +49,7 @@ pub struct Config {
     pub r#match: MatchConfig,
     pub solve: SolveConfig,
     pub deep_background: DeepBackgroundConfig,
+    pub select: SelectConfig,
     pub coadd: CoaddConfig,
     pub detect: DetectConfig,
     pub associate: AssociateConfig,
@@ -190,6 +191,7 @@ impl Config {
         MatchBackground::new(self.r#match.clone())?;
         SolveBackground::new(self.solve.clone())?;
         DeepBackground::new(self.deep_background.clone())?;
+        SelectExposures::new(self.select.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
         DetectLayers::new(&self.detect, bands)?;
         AssociatePeaks::new(self.associate.clone())?;

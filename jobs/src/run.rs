@@ -6,7 +6,7 @@ use crate::product_key;
 use anyhow::{Context, Result, anyhow, bail};
 use fathom::associate::Parent;
 use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
-use fathom::coadd::{CoaddPsf, CoaddPsfInput};
+use fathom::coadd::{CoaddPsf, CoaddPsfInput, Decision, SelectExposures, Selection};
 use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
 use fathom::geometry::Tract;
 use fathom::image::{ExposureId, ExposureMeta};
@@ -59,6 +59,13 @@ pub type BandInputs = Arc<Vec<(ExposureMeta, VisitProduct)>>;
 /// Those of all bands.
 type ArmInputs = Arc<BTreeMap<String, BandInputs>>;
 
+/// The selected exposures of an arm, and why they are.
+#[derive(Clone)]
+struct Selected {
+    inputs: ArmInputs,
+    decisions: Arc<BTreeMap<String, Vec<Decision>>>,
+}
+
 /// A run as every phase sees it.
 pub struct Run {
     pub config: Config,
@@ -69,7 +76,7 @@ pub struct Run {
     pub exposures: Vec<ExposureEntry>,
     pub layout: Option<Arc<Layout>>,
     visits: Mutex<BTreeMap<usize, ArmInputs>>,
-    bands: Mutex<BTreeMap<usize, ArmInputs>>,
+    selected: Mutex<BTreeMap<usize, Selected>>,
     psfs: Mutex<BTreeMap<(usize, String), Arc<CoaddPsf>>>,
     mosaics: Mutex<BTreeMap<usize, CoaddMosaic>>,
     parents: Mutex<BTreeMap<usize, Arc<Vec<Parent>>>>,
@@ -104,7 +111,7 @@ impl Run {
             exposures,
             layout,
             visits: Mutex::default(),
-            bands: Mutex::default(),
+            selected: Mutex::default(),
             psfs: Mutex::default(),
             mosaics: Mutex::default(),
             parents: Mutex::default(),
@@ -196,34 +203,66 @@ impl Run {
         skipped
     }
 
-    /// Calibrations and visit products of an arm, by band, every band in id order, with the background that the configuration asks
-    /// for. Read once.
+    /// Names of the coadds: every band, then every band by the selections after the first, `<band>@<selection>`; with band and selection.
+    pub fn coadd_names(&self) -> Vec<(String, &str, Selection)> {
+        let (bands, selections) = (&self.config.run.bands, &self.config.select.selections);
+        let name = |rank: usize, band: &str, s: Selection| if rank == 0 { band.to_owned() } else { format!("{band}@{}", s.name()) };
+        let of = |(rank, &s): (usize, &Selection)| bands.iter().map(move |band| (name(rank, band, s), band.as_str(), s));
+        selections.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Calibrations and visit products of the *selected* exposures of an arm, by name of the coadd (a band's own has its name), in id
+    /// order, with the background that the configuration asks for. Made once.
     pub fn band_inputs(&self, arm: usize) -> Result<ArmInputs> {
+        Ok(self.selected(arm)?.inputs)
+    }
+
+    /// What was decided about every exposure of an arm, by name of the coadd.
+    pub fn decisions(&self, arm: usize) -> Result<Arc<BTreeMap<String, Vec<Decision>>>> {
+        Ok(self.selected(arm)?.decisions)
+    }
+
+    fn selected(&self, arm: usize) -> Result<Selected> {
         let visits = self.visit_inputs(arm)?;
-        if self.config.r#match.background == BackgroundMethod::Visit {
-            return Ok(visits);
-        }
-        let mut cache = self.bands.lock().map_err(|_| anyhow!("a thread died"))?;
+        let mut cache = self.selected.lock().map_err(|_| anyhow!("a thread died"))?;
         if let Some(found) = cache.get(&arm) {
             return Ok(found.clone());
         }
-        let path = self.path(self.background_path(arm));
-        let mut by_band = BTreeMap::new();
-        for (band, inputs) in visits.iter() {
-            let mut backgrounds = format::background::read(&path, band)?.exposures;
-            let mut matched = Vec::with_capacity(inputs.len());
-            for (meta, visit) in inputs.iter() {
-                let model = backgrounds.remove(&meta.id).ok_or_else(|| anyhow!("{}: no exposure {}", path.display(), meta.id))?;
-                matched.push((meta.clone(), VisitProduct { background: ExposureBackground::Matched(model), ..visit.clone() }));
-            }
-            by_band.insert(band.clone(), Arc::new(matched));
+        let stage = SelectExposures::new(self.config.select.clone())?;
+        let (mut inputs, mut decisions) = (BTreeMap::new(), BTreeMap::new());
+        for (name, band, selection) in self.coadd_names() {
+            let all: Vec<_> = visits[band].iter().map(|(meta, visit)| (meta, visit)).collect();
+            let decided = stage.run(selection, &self.tract, band, &all)?;
+            let is_selected = |(_, d): &(_, &Decision)| d.is_selected;
+            let chosen: Vec<_> = visits[band].iter().zip(&decided).filter(is_selected).map(|(input, _)| input.clone()).collect();
+            inputs.insert(name.clone(), Arc::new(self.with_backgrounds(arm, band, chosen)?));
+            decisions.insert(name, decided);
         }
-        let found = Arc::new(by_band);
+        let found = Selected { inputs: Arc::new(inputs), decisions: Arc::new(decisions) };
         cache.insert(arm, found.clone());
         Ok(found)
     }
 
-    /// The same with each visit's own background.
+    /// The same exposures with the background that the configuration asks for.
+    fn with_backgrounds(
+        &self,
+        arm: usize,
+        band: &str,
+        inputs: Vec<(ExposureMeta, VisitProduct)>,
+    ) -> Result<Vec<(ExposureMeta, VisitProduct)>> {
+        if self.config.r#match.background == BackgroundMethod::Visit {
+            return Ok(inputs);
+        }
+        let path = self.path(self.background_path(arm));
+        let mut backgrounds = format::background::read(&path, band)?.exposures;
+        let matched = |(meta, visit): (ExposureMeta, VisitProduct)| {
+            let model = backgrounds.remove(&meta.id).ok_or_else(|| anyhow!("{}: no exposure {}", path.display(), meta.id))?;
+            Ok((meta, VisitProduct { background: ExposureBackground::Matched(model), ..visit }))
+        };
+        inputs.into_iter().map(matched).collect()
+    }
+
+    /// Calibrations and visit products of all exposures of an arm, by band, in id order, with each visit's own background. Read once.
     pub fn visit_inputs(&self, arm: usize) -> Result<ArmInputs> {
         let mut cache = self.visits.lock().map_err(|_| anyhow!("a thread died"))?;
         if let Some(found) = cache.get(&arm) {

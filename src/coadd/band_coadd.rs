@@ -1,5 +1,6 @@
 //! The coadd of one band on the pixels of one patch.
 
+use super::Decision;
 use crate::geometry::Box2;
 use crate::image::ExposureId;
 use ndarray::{Array2, Array3};
@@ -13,6 +14,21 @@ pub struct CoaddInputRecord {
     pub weight: f64,
     /// Pixels of the patch to which it contributes.
     pub n_pixels: u64,
+    /// Middle of the exposure, MJD (TAI).
+    pub mjd: f64,
+    /// Electrons per nJy.
+    pub electrons_per_njy: f64,
+    /// FWHM of its PSF at its centre \[tract pixel\].
+    pub fwhm_px: f64,
+}
+
+/// Likelihood maps of the exposures of one step of the ladder of time windows; planes of the coadd's shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowMaps {
+    /// Ψ \[1/nJy\].
+    pub psi: Array2<f32>,
+    /// Φ \[1/nJy²\]; 0 without data.
+    pub phi: Array2<f32>,
 }
 
 /// Noise autocorrelation of the direct coadd, one per cell.
@@ -41,8 +57,10 @@ pub struct BandCoadd {
     pub mask: Array2<u32>,
     /// Which exposures contribute: bit i % 64 of word i / 64 for input i, `[word, y, x]`.
     pub inputs_wyx: Array3<u64>,
-    /// Exposures of the band in the whole tract, in the order of the sums (the same list in every patch).
+    /// Selected exposures of the band in the whole tract, in the order of the sums (the same list in every patch).
     pub inputs: Vec<CoaddInputRecord>,
+    /// What was decided about every exposure of the band; those of `inputs` are the selected ones.
+    pub decisions: Vec<Decision>,
     /// Ψ = Σ φ ⋆ z/v \[1/nJy\].
     pub psi: Array2<f32>,
     /// Φ = Σ φ² ⋆ 1/v \[1/nJy²\]; 0 without data.
@@ -51,6 +69,10 @@ pub struct BandCoadd {
     pub phi3: Array2<f32>,
     /// Ω = Σ φ ⋆ 1/v \[1/nJy²\]: a residual background b is taken off by Ψ - bΩ.
     pub omega: Array2<f32>,
+    /// Half-light radii of the round exponential profiles of `phi_morphology` \[arcsec\].
+    pub morphologies_arcsec: Vec<f64>,
+    /// Φ_g = Σ (φ * g)² ⋆ 1/v \[1/nJy²\], one plane a profile; 0 without data. (Ψ_g is g ⋆ Ψ.)
+    pub phi_morphology: Vec<Array2<f32>>,
     /// Covariance of the direct coadd's noise.
     pub covariance: NoiseCovariance,
     /// Mean FWHM of the band's PSF on the tract \[pixel\], weighted as the coadd (one number for the tract).

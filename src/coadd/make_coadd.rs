@@ -1,20 +1,33 @@
-//! Makes the coadds of one band on one patch, exposure by exposure.
+//! The coadd stage: settings, weights, and what a coadd needs of every exposure.
 
-use super::covariance::CovarianceSums;
-use super::kernel::Lanczos;
-use super::likelihood::{Correlator, LikelihoodTerms, outer_reach_px, pixels_for, tile_of};
-use super::mapping::{Mapping, image_of, jacobian_at};
-use super::prepared::Prepared;
-use super::stack::{RowSums, RunAdder};
-use super::warp::{Outcome, WarpedRun, Warper, floor};
-use super::{BandCoadd, CoaddInputRecord};
+use super::coadd_sums::CoaddSums;
+use super::likelihood::pixels_for;
+use super::mapping::image_of;
+use super::phi_morphology;
 use crate::background::VisitProduct;
-use crate::geometry::{Box2, Cell, Patch, PixelPoint, Tract};
-use crate::image::{Exposure, ExposureMeta, MaskPlane};
-use ndarray::{Array2, Array3, Axis};
-use rayon::prelude::*;
+use crate::geometry::{Box2, Cell, Patch, Tract};
+use crate::image::ExposureMeta;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+
+/// Weight of an exposure in the direct coadd, one number for the whole exposure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoaddWeight {
+    /// √(Σφ²)/σ²: within 2e-4 of the best for point sources; Σφ²/σ² and 1/σ² both lose 2 % of the signal-to-noise in varying seeing.
+    PointSource,
+    /// 1/σ²: the best for what is much broader than the PSF.
+    InverseVariance,
+}
+
+/// Where the direct coadd takes an exposure whose edge runs through a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoaddEdges {
+    /// Wherever it has pixels.
+    All,
+    /// Only in cells that it covers whole: in a cell all pixels have the same exposures, but for bad pixels, and so the same PSF.
+    Cell,
+}
 
 /// Settings of [`MakeCoadd`]: section `[coadd]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,11 +37,23 @@ pub struct CoaddConfig {
     pub lanczos_order: usize,
     /// Least share of Σk and of Σk² that good pixels must supply, in 0..=1; below it: no data from that exposure.
     pub min_kernel_weight: f64,
+    /// Weights of the direct coadd.
+    pub weight: CoaddWeight,
+    /// Exposures that cover a cell in part.
+    pub edges: CoaddEdges,
+    /// Half-light radii of round exponential profiles \[arcsec\] for which Φ is summed exposure by exposure, beside that of point sources.
+    pub morphologies_arcsec: Vec<f64>,
 }
 
 impl Default for CoaddConfig {
     fn default() -> Self {
-        Self { lanczos_order: 3, min_kernel_weight: 0.97 }
+        Self {
+            lanczos_order: 3,
+            min_kernel_weight: 0.97,
+            weight: CoaddWeight::PointSource,
+            edges: CoaddEdges::All,
+            morphologies_arcsec: Vec::new(),
+        }
     }
 }
 
@@ -59,41 +84,18 @@ pub struct MakeCoadd {
     config: CoaddConfig,
 }
 
-/// The sums of one band on one patch while exposures are added.
-pub struct CoaddSums {
-    band: String,
-    tract: Tract,
-    bbox: Box2,
-    kernel: Lanczos,
-    min_kernel_weight: f64,
-    inputs: Vec<CoaddInputRecord>,
-    fwhm_px: f64,
-    flux: Array2<f64>,
-    variance: Array2<f64>,
-    weight: Array2<f64>,
-    likelihood: Array2<LikelihoodTerms>,
-    mask: Array2<u32>,
-    inputs_wyx: Array3<u64>,
-    covariance: CovarianceSums,
-}
-
-/// Why a row of the sums is a slice.
-const ROWS: &str = "rows of an array in standard layout are contiguous";
-
-fn center(meta: &ExposureMeta) -> PixelPoint {
-    PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
-}
-
-/// Weight of an exposure in the direct coadd: √(Σφ²)/σ² at its centre, with φ in tract pixels.
-///
-/// Within 2e-4 of the optimum for point sources; Σφ²/σ² and 1/σ² both lose 2 % of the signal-to-noise in varying seeing.
-fn direct_weight(meta: &ExposureMeta, visit: &VisitProduct, tract: &Tract) -> f64 {
-    let at = center(meta);
+/// Weight of an exposure in the direct coadd, from its centre, with φ and σ² in tract pixels.
+pub(super) fn direct_weight(kind: CoaddWeight, meta: &ExposureMeta, visit: &VisitProduct, tract: &Tract) -> f64 {
+    let at = meta.center();
     let sum_sq = meta.psf.stamp(at, 0.0, 0.0).mapv(|p| p * p).sum();
     let variance_njy2 = visit.background_variance.at(at) * meta.photo_calib.at(at).powi(2);
     // Per unit of sky, not of native pixel: Σφ² goes with the pixel's area, and so does the variance.
     let area = meta.wcs.pixel_area_arcsec2(at) / tract.config().pixel_scale_arcsec.powi(2);
-    (sum_sq / area).sqrt() / (variance_njy2 / area)
+    let signal = match kind {
+        CoaddWeight::PointSource => (sum_sq / area).sqrt(),
+        CoaddWeight::InverseVariance => 1.0,
+    };
+    signal / (variance_njy2 / area)
 }
 
 impl MakeCoadd {
@@ -107,6 +109,12 @@ impl MakeCoadd {
         if !(0.5..=1.0).contains(&c.min_kernel_weight) {
             return Err(CoaddError::Config { key: "min_kernel_weight", found: c.min_kernel_weight.to_string(), expected: "0.5..=1" });
         }
+        let radii = &c.morphologies_arcsec;
+        let are_good = radii.len() <= 16 && radii.iter().all(|r| (0.01..=10.0).contains(r)) && radii.windows(2).all(|r| r[0] < r[1]);
+        if !are_good {
+            let expected = "at most 16 rising half-light radii in 0.01..=10 arcsec";
+            return Err(CoaddError::Config { key: "morphologies_arcsec", found: format!("{radii:?}"), expected });
+        }
         Ok(Self { config })
     }
 
@@ -117,7 +125,9 @@ impl MakeCoadd {
         if region.intersect(&meta.bbox().grown(meta.psf.radius_px() as i32)).is_empty() {
             return Box2::new(0, 0, 0, 0);
         }
-        pixels_for(&region, meta).intersect(&meta.bbox())
+        let direct = region.grown(self.config.lanczos_order as i32 + 1);
+        let maps = pixels_for(&region, meta).union(&phi_morphology::pixels_for(&region, meta, &self.config.morphologies_arcsec));
+        direct.union(&maps).intersect(&meta.bbox())
     }
 
     /// Starts a coadd. `all` lists every exposure of the band in the tract, in id order: weights and the FWHM are those of the tract.
@@ -166,174 +176,6 @@ impl MakeCoadd {
         if all.is_empty() {
             return Err(CoaddError::NoExposure { band: band.to_owned() });
         }
-        let shape = bbox.shape();
-        let inputs: Vec<_> = all
-            .iter()
-            .map(|(meta, visit)| CoaddInputRecord { id: meta.id.clone(), weight: direct_weight(meta, visit, tract), n_pixels: 0 })
-            .collect();
-        let scale = tract.config().pixel_scale_arcsec;
-        let (mut fwhm, mut weights, mut finest) = (0.0, 0.0, f64::INFINITY);
-        for ((meta, _), input) in all.iter().zip(&inputs) {
-            let native_px = meta.wcs.pixel_area_arcsec2(center(meta)).sqrt() / scale;
-            fwhm += input.weight * meta.psf.fwhm_px(center(meta)) * native_px;
-            weights += input.weight;
-            finest = native_px.recip().min(finest);
-        }
-        let kernel = Lanczos::new(self.config.lanczos_order);
-        Ok(CoaddSums {
-            band: band.to_owned(),
-            tract: tract.clone(),
-            bbox,
-            min_kernel_weight: self.config.min_kernel_weight,
-            fwhm_px: fwhm / weights,
-            flux: Array2::zeros(shape),
-            variance: Array2::zeros(shape),
-            weight: Array2::zeros(shape),
-            likelihood: Array2::from_elem(shape, LikelihoodTerms::default()),
-            mask: Array2::zeros(shape),
-            inputs_wyx: Array3::zeros((inputs.len().div_ceil(64), shape.0, shape.1)),
-            covariance: CovarianceSums::new(cells, kernel.n_taps(), finest),
-            kernel,
-            inputs,
-        })
-    }
-}
-
-/// Saturation is a property of the source, which one sees best under the kernel: `SAT` if one of the taps around (`x`, `y`) has it.
-#[cold]
-fn saturated_under(exposure: &Exposure, kernel: &Lanczos, x: f64, y: f64) -> u32 {
-    let n = kernel.n_taps() as i32;
-    let first = |v: f64| (floor(v) + kernel.first_tap()) as i32;
-    let taps = Box2::new(first(x), first(y), n, n).intersect(&exposure.bbox);
-    exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m) & MaskPlane::Sat.bit()
-}
-
-impl CoaddSums {
-    /// Adds exposure `index` (of the list given to `start`); `exposure` holds at least the pixels that `needed` named, sanitised.
-    /// To be called in rising order of `index`; threads share rows and tiles.
-    pub fn add(&mut self, index: usize, exposure: &Exposure, visit: &VisitProduct) {
-        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
-        let prepared = Prepared::new(exposure, visit);
-        self.add_direct(index, exposure, &prepared, &mapping);
-        self.add_likelihood(&exposure.meta, &prepared, &mapping);
-    }
-
-    /// The direct half of [`Self::add`].
-    pub fn add_warp(&mut self, index: usize, exposure: &Exposure, visit: &VisitProduct) {
-        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
-        self.add_direct(index, exposure, &Prepared::new(exposure, visit), &mapping);
-    }
-
-    /// The likelihood half of [`Self::add`].
-    pub fn add_maps(&mut self, exposure: &Exposure, visit: &VisitProduct) {
-        let mapping = Mapping::new(self.tract.wcs(), &exposure.meta.wcs, self.bbox);
-        self.add_likelihood(&exposure.meta, &Prepared::new(exposure, visit), &mapping);
-    }
-
-    fn add_direct(&mut self, index: usize, exposure: &Exposure, prepared: &Prepared, mapping: &Mapping) {
-        let weight = self.inputs[index].weight;
-        let touched = prepared.bad.windows_with_any(self.kernel.n_taps());
-        let (kernel, min_weight, shape) = (&self.kernel, self.min_kernel_weight, exposure.meta.shape);
-        let warper = Warper { prepared, kernel, touched: &touched, shape, min_weight };
-        let adder = RunAdder { weight, bit: 1 << (index % 64), mask: exposure.mask.as_slice().expect(ROWS) };
-        let mut plane = self.inputs_wyx.index_axis_mut(Axis(0), index / 64);
-        let n_pixels: u64 = (
-            self.flux.axis_iter_mut(Axis(0)),
-            self.variance.axis_iter_mut(Axis(0)),
-            self.weight.axis_iter_mut(Axis(0)),
-            self.mask.axis_iter_mut(Axis(0)),
-            plane.axis_iter_mut(Axis(0)),
-        )
-            .into_par_iter()
-            .enumerate()
-            .map(|(j, (flux, variance, weight, mask, inputs))| {
-                let mut row = RowSums {
-                    flux: flux.into_slice().expect(ROWS),
-                    variance: variance.into_slice().expect(ROWS),
-                    weight: weight.into_slice().expect(ROWS),
-                    mask: mask.into_slice().expect(ROWS),
-                    inputs: inputs.into_slice().expect(ROWS),
-                };
-                let mut warped = WarpedRun::new();
-                let mut n_pixels = 0;
-                for run in mapping.runs(j) {
-                    warper.run(run.x(), run.y(), &mut warped);
-                    n_pixels += adder.add(&warped, &run, &mut row);
-                    for i in (0..run.columns.len()).filter(|&i| warped.outcome[i] == Outcome::Masked) {
-                        row.mask[run.columns.start + i] |= saturated_under(exposure, kernel, run.x()[i], run.y()[i]);
-                    }
-                }
-                n_pixels
-            })
-            .sum();
-        self.inputs[index].n_pixels = n_pixels;
-        self.covariance
-            .add(&self.tract, exposure, prepared, weight, &self.kernel, |at| jacobian_at(self.tract.wcs(), &exposure.meta.wcs, at));
-    }
-
-    fn add_likelihood(&mut self, meta: &ExposureMeta, prepared: &Prepared, mapping: &Mapping) {
-        let reach = outer_reach_px(meta);
-        // Pixels by tile, in pixel order: a tile is transformed once.
-        let mut by_tile: BTreeMap<(i32, i32), Vec<u32>> = BTreeMap::new();
-        let (xs, ys) = mapping.positions();
-        for (i, (&x, &y)) in xs.iter().zip(&ys).enumerate() {
-            let is_near = x > -reach && y > -reach && x < meta.shape.1 as f64 - 1.0 + reach && y < meta.shape.0 as f64 - 1.0 + reach;
-            if is_near {
-                by_tile.entry(tile_of(x, y)).or_default().push(i as u32);
-            }
-        }
-        if by_tile.is_empty() {
-            return;
-        }
-        let correlator = Correlator::new(meta);
-        let (xs, ys) = (xs.as_slice().expect("standard layout"), ys.as_slice().expect("standard layout"));
-        let found: Vec<Vec<(u32, LikelihoodTerms)>> = by_tile
-            .par_iter()
-            .map(|(&(i, j), pixels)| {
-                let tile = correlator.tile(prepared, i, j);
-                let mut c = vec![0.0; meta.psf.n_basis()];
-                let at = |&p: &u32| correlator.at(prepared, &tile, xs[p as usize], ys[p as usize], &mut c).map(|t| (p, t));
-                pixels.iter().filter_map(at).collect()
-            })
-            .collect();
-        let sums = self.likelihood.as_slice_mut().expect("standard layout");
-        for (p, t) in found.into_iter().flatten() {
-            let sum = &mut sums[p as usize];
-            sum.psi += t.psi;
-            sum.phi += t.phi;
-            sum.phi3 += t.phi3;
-            sum.omega += t.omega;
-        }
-    }
-
-    /// The coadd.
-    #[must_use]
-    pub fn finish(self) -> BandCoadd {
-        let mut mask = self.mask;
-        let has_data = self.weight.mapv(|w| w > 0.0);
-        ndarray::Zip::from(&mut mask).and(&has_data).for_each(|m, &ok| {
-            if !ok {
-                *m |= MaskPlane::NoData.bit();
-            }
-        });
-        let per_weight = |sum: &Array2<f64>, power: i32, none: f32| {
-            ndarray::Zip::from(sum).and(&self.weight).map_collect(|&s, &w| if w > 0.0 { (s / w.powi(power)) as f32 } else { none })
-        };
-        let plane = |get: &dyn Fn(&LikelihoodTerms) -> f64| self.likelihood.map(|t| get(t) as f32);
-        BandCoadd {
-            image_njy: per_weight(&self.flux, 1, f32::NAN),
-            variance_njy2: per_weight(&self.variance, 2, f32::INFINITY),
-            mask,
-            inputs_wyx: self.inputs_wyx,
-            psi: plane(&|t| t.psi),
-            phi: plane(&|t| t.phi),
-            phi3: plane(&|t| t.phi3),
-            omega: plane(&|t| t.omega),
-            covariance: self.covariance.finish(),
-            fwhm_px: self.fwhm_px,
-            band: self.band,
-            bbox: self.bbox,
-            inputs: self.inputs,
-        }
+        Ok(CoaddSums::new(&self.config, tract, bbox, cells, band, all))
     }
 }

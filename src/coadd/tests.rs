@@ -10,14 +10,14 @@ use crate::random::keyed_rng;
 use ndarray::Array2;
 use rand_distr::{Distribution, Normal};
 
-const CALIB: f64 = 2.5;
-const SIGMA_ADU: f64 = 4.0;
+pub(super) const CALIB: f64 = 2.5;
+pub(super) const SIGMA_ADU: f64 = 4.0;
 
-fn tract() -> Tract {
+pub(super) fn tract() -> Tract {
     Tract::new(&SkyMapConfig { cell_px: 64, tract_cells: [4, 4], patches: [1, 1], ..SkyMapConfig::default() }).unwrap()
 }
 
-fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Exposure {
+pub(super) fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Exposure {
     let s = scale_arcsec / 3600.0;
     let (sin, cos) = f64::sin_cos(angle);
     let n = 330;
@@ -44,7 +44,7 @@ fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Expo
     Exposure::new(meta, Array2::zeros((n, n)), Array2::from_elem((n, n), v), Array2::zeros((n, n))).unwrap()
 }
 
-fn visit(e: &Exposure) -> VisitProduct {
+pub(super) fn visit(e: &Exposure) -> VisitProduct {
     VisitProduct {
         id: e.meta.id.clone(),
         background: ExposureBackground::constant(e.bbox, 0.0),
@@ -56,7 +56,7 @@ fn visit(e: &Exposure) -> VisitProduct {
 }
 
 /// Draws a star of a given flux at a tract position.
-fn add_star(e: &mut Exposure, tract: &Tract, at: PixelPoint, flux_njy: f64) {
+pub(super) fn add_star(e: &mut Exposure, tract: &Tract, at: PixelPoint, flux_njy: f64) {
     let p = e.meta.wcs.sky_to_pixel(tract.wcs().pixel_to_sky(at)).unwrap();
     let (px, py) = p.pixel();
     let stamp = e.meta.psf.stamp(p, p.x - f64::from(px), p.y - f64::from(py));
@@ -68,8 +68,12 @@ fn add_star(e: &mut Exposure, tract: &Tract, at: PixelPoint, flux_njy: f64) {
     }
 }
 
-fn coadd_on(exposures: &[Exposure], bbox: Box2) -> BandCoadd {
-    let stage = MakeCoadd::new(CoaddConfig::default()).unwrap();
+pub(super) fn coadd_on(exposures: &[Exposure], bbox: Box2) -> BandCoadd {
+    coadd_with(CoaddConfig::default(), exposures, bbox)
+}
+
+fn coadd_with(config: CoaddConfig, exposures: &[Exposure], bbox: Box2) -> BandCoadd {
+    let stage = MakeCoadd::new(config).unwrap();
     let visits: Vec<_> = exposures.iter().map(visit).collect();
     let all: Vec<_> = exposures.iter().map(|e| &e.meta).zip(&visits).collect();
     let patch = Patch { id: PatchId { row: 0, column: 0 }, bbox };
@@ -269,4 +273,151 @@ fn a_part_of_the_tract_has_the_same_bits() {
         part.covariance.covariance_njy2.index_axis(ndarray::Axis(0), 0),
         whole.covariance.covariance_njy2.index_axis(ndarray::Axis(0), 6)
     );
+}
+
+/// (φ * g)(d) of a round exponential of half-light radius `half_light_px`: the PSF's mean over rings that hold equal shares of the light.
+fn broadened(psf: &Psf, half_light_px: f64, dx: f64, dy: f64) -> f64 {
+    const RINGS: usize = 80;
+    const ANGLES: usize = 20;
+    let at = PixelPoint::new(160.0, 160.0);
+    let scale = half_light_px / 1.678_346_99;
+    let mut sum = 0.0;
+    for ring in 0..RINGS {
+        let share = (ring as f64 + 0.5) / RINGS as f64;
+        // 1 - (1 + x) e^-x = share.
+        let (mut lo, mut hi) = (0.0, 40.0);
+        for _ in 0..50 {
+            let x = 0.5 * (lo + hi);
+            if 1.0 - (1.0 + x) * f64::exp(-x) < share { lo = x } else { hi = x }
+        }
+        let radius = scale * lo;
+        for k in 0..ANGLES {
+            let (sin, cos) = (std::f64::consts::TAU * (k as f64 + 0.37 * ring as f64) / ANGLES as f64).sin_cos();
+            sum += psf.value(at, dx - radius * cos, dy - radius * sin);
+        }
+    }
+    sum / (RINGS * ANGLES) as f64
+}
+
+/// Φ_g against the sum over good pixels of an independent rendering of the broadened PSF, in the open, beside masks and beside edges, within
+/// 1e-3 of the Φ_g of an unmasked exposure.
+#[test]
+fn phi_of_morphologies_is_exact_beside_masks_and_edges() {
+    let t = tract();
+    let mut e = exposure(2.8, 0.1, 0.2, 60.0);
+    for (k, m) in e.mask.iter_mut().enumerate() {
+        if (k * 2_654_435_761) % 97 == 0 || k % 330 == 150 {
+            *m |= MaskPlane::Cr.bit();
+        }
+    }
+    let radii_arcsec = [0.4, 1.2];
+    let c = coadd_with(
+        CoaddConfig { morphologies_arcsec: radii_arcsec.to_vec(), ..CoaddConfig::default() },
+        std::slice::from_ref(&e),
+        t.bbox(),
+    );
+    assert_eq!(c.morphologies_arcsec, radii_arcsec);
+    let variance = (SIGMA_ADU * CALIB).powi(2);
+    for (plane, radius_arcsec) in c.phi_morphology.iter().zip(radii_arcsec) {
+        let reach = 14 + (4.0 * radius_arcsec / 0.2) as i32;
+        for (x, y) in [(100, 100), (127, 81), (3, 100), (250, 100)] {
+            let p = e.meta.wcs.sky_to_pixel(t.wcs().pixel_to_sky(PixelPoint::new(f64::from(x), f64::from(y)))).unwrap();
+            let (px, py) = p.pixel();
+            let (mut good, mut all) = (0.0, 0.0);
+            for (dx, dy) in (-reach..=reach).flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy))) {
+                let v = broadened(&e.meta.psf, radius_arcsec / 0.2, f64::from(px + dx) - p.x, f64::from(py + dy) - p.y);
+                all += v * v / variance;
+                if e.bbox.index(px + dx, py + dy).is_some_and(|k| e.mask[k] == 0) {
+                    good += v * v / variance;
+                }
+            }
+            let found = f64::from(plane[[y as usize, x as usize]]);
+            assert!(good < 0.999 * all, "({x}, {y}) has no mask");
+            assert!((found - good).abs() < 1e-3 * all, "{radius_arcsec}, ({x}, {y}): {found} {good} of {all}");
+        }
+    }
+}
+
+/// An exposure whose edge runs through cells enters only those that it covers whole; its likelihood maps are as ever.
+#[test]
+fn cells_hold_whole_exposures() {
+    let t = tract();
+    let mut second = exposure(3.6, 0.2, 0.2, 90.0);
+    second.meta.id = ExposureId("f".into());
+    let exposures = [exposure(3.0, 0.0, 0.2, 0.4), second];
+    let all = coadd_on(&exposures, t.bbox());
+    let cell = coadd_with(CoaddConfig { edges: CoaddEdges::Cell, ..CoaddConfig::default() }, &exposures, t.bbox());
+    let sets = |c: &BandCoadd, cell: &crate::geometry::Cell| {
+        let words = c.inputs_wyx.slice(ndarray::s![0, .., ..]);
+        let part = words.slice(c.bbox.slice_of(&cell.bbox));
+        let mut sets: Vec<u64> = part.iter().copied().collect();
+        sets.sort_unstable();
+        sets.dedup();
+        sets
+    };
+    let (mut n_cut, mut n_both) = (0, 0);
+    for c in t.cells_in(&t.bbox()) {
+        let (before, after) = (sets(&all, &c), sets(&cell, &c));
+        assert_eq!(after.len(), 1, "{c:?}");
+        // What covers a cell whole is left alone.
+        assert!(before.len() > 1 || before == after, "{c:?}");
+        n_cut += usize::from(before.len() > 1);
+        n_both += usize::from(after == [3]);
+    }
+    assert!(n_cut > 1 && n_both > 1, "{n_cut} {n_both}");
+    assert_eq!(all.psi, cell.psi);
+    let n_pixels = |c: &BandCoadd| c.inputs[1].n_pixels;
+    assert!(n_pixels(&cell) < n_pixels(&all));
+}
+
+/// The maps of all steps sum to those of the coadd; each step is what its exposures make alone.
+#[test]
+fn windows_sum_to_the_whole() {
+    let t = tract();
+    let mut exposures = [exposure(3.0, 0.0, 0.2, 0.4), exposure(3.6, 0.2, 0.2, 9.0), exposure(3.3, 0.1, 0.2, 4.0)];
+    for (k, e) in exposures.iter_mut().enumerate() {
+        e.meta.id = ExposureId(format!("e{k}"));
+        add_star(e, &t, PixelPoint::new(100.0, 90.0), 500.0);
+    }
+    let visits: Vec<_> = exposures.iter().map(visit).collect();
+    let all: Vec<_> = exposures.iter().map(|e| &e.meta).zip(&visits).collect();
+    let patch = Patch { id: PatchId { row: 0, column: 0 }, bbox: t.bbox() };
+    let mut sums = MakeCoadd::new(CoaddConfig::default()).unwrap().start(&t, &patch, "r", &all).unwrap();
+    let mut windows = Vec::new();
+    for members in [&[0, 2][..], &[1]] {
+        sums.open_window();
+        members.iter().for_each(|&i| sums.add(i, &exposures[i], &visits[i]));
+        windows.push(sums.close_window().unwrap());
+    }
+    assert!(sums.close_window().is_none());
+    let whole = sums.finish();
+    let alone = coadd_on(&exposures[1..2], t.bbox());
+    assert_eq!((&windows[1].psi, &windows[1].phi), (&alone.psi, &alone.phi));
+    for (at, &phi) in whole.phi.indexed_iter() {
+        assert!((windows[0].phi[at] + windows[1].phi[at] - phi).abs() <= 2e-7 * phi, "{at:?}");
+    }
+}
+
+/// An exposure of zero weight (no finite depth) is left out by the selection, and said to be.
+#[test]
+fn an_exposure_without_weight_is_not_selected() {
+    let t = tract();
+    let exposures = [exposure(3.0, 0.0, 0.2, 0.4), exposure(3.6, 0.2, 0.2, 9.0)];
+    let mut visits: Vec<_> = exposures.iter().map(visit).collect();
+    visits[1].background_variance = BackgroundVariance { model_adu2: Chebyshev2::constant(exposures[1].bbox, f64::INFINITY) };
+    let all: Vec<_> = exposures.iter().map(|e| &e.meta).zip(&visits).collect();
+    let stage = SelectExposures::new(SelectConfig::default()).unwrap();
+    let decisions = stage.run(Selection::Deep, &t, "r", &all).unwrap();
+    assert!(decisions[0].is_selected && !decisions[1].is_selected);
+    assert_eq!(decisions[1].reason, "its weight is zero: no finite depth");
+    let error = stage.run(Selection::Deep, &t, "r", &all[1..]).unwrap_err();
+    assert_eq!(error.to_string(), "band r: select leaves none of 1 exposures, the first because: e: its weight is zero: no finite depth");
+    let strict = SelectExposures::new(SelectConfig { max_fwhm_arcsec: 0.65, ..SelectConfig::default() }).unwrap();
+    visits[1] = visit(&exposures[1]);
+    let all: Vec<_> = exposures.iter().map(|e| &e.meta).zip(&visits).collect();
+    let decisions = strict.run(Selection::Deep, &t, "r", &all).unwrap();
+    assert!(decisions[0].is_selected && !decisions[1].is_selected);
+    assert!(decisions[1].reason.contains("beyond select.max_fwhm_arcsec 0.65"), "{}", decisions[1].reason);
+    // Moffat profiles of e = 0.036: what the adaptive moments find is (1 - q²)/(1 + q²) ≈ 2 · 0.036.
+    assert!((decisions[0].ellipticity - 0.072).abs() < 0.01, "{}", decisions[0].ellipticity);
 }

@@ -1,9 +1,10 @@
 //! `fathom-coadd` files: all bands of one patch; and reading across patches.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! Root attributes `bands` (texts, in order; absent without bands), `n_bands` (u64), `mask_planes` (texts: the name of bit 0, 1, ...
-//! of the masks). Group `/<band>` for every band, with the attributes `bbox` (x0, y0, width, height, i32: the patch's inner pixels in
+//! of the masks). Group `/<band>` for every band (`/<band>@<selection>` for the same band by another selection of exposures, listed among
+//! the `bands`), with the attributes `bbox` (x0, y0, width, height, i32: the patch's inner pixels in
 //! tract coordinates), `fwhm_px` (f64, mean FWHM of the band's PSF, one number for the tract) and `covariance_half_width` (u64, h):
 //!
 //! | dataset | type, shape | unit | what |
@@ -15,7 +16,10 @@
 //! | `psi`, `phi`, `phi3`, `omega` | f32 `[ny, nx]` | nJy-1, nJy-2, nJy-3, nJy-2 | likelihood maps, see [`BandCoadd`] |
 //! | `covariance_cells` | u32 `[cell, 2]` | | column and row of the cells in the tract's grid |
 //! | `covariance` | f64 `[cell, 2h+1, 2h+1]` | nJy2 | noise covariance per cell, lag (dy + h, dx + h) |
-//! | `input_exposures` | table ([`super::table`]) | | `id`, `weight`, `n_pixels`: exposures of the band in the whole tract |
+//! | `phi_exponential` | f32 `[morphology, ny, nx]` | nJy-2 | Φ of round exponential profiles; their half-light radii are the band's attribute `half_light_arcsec` (f64 `[morphology]`). Both absent if none was asked for |
+//! | `input_exposures` | table ([`super::table`]) | | `id`, `weight`, `n_pixels`, `mjd` \[d\], `gain` \[electrons per nJy\], `fwhm` \[pixel\]: selected exposures of the band in the whole tract |
+//! | `selection` | table | | every exposure of the band: `id`, `is_selected`, `reason`, `fwhm` \[arcsec\], `ellipticity`, `depth` \[mag, 5 sigma\], `unusable_share`, `gain` \[mag\] ([`Decision`]) |
+//! | `windows/<step>` | group | | `psi`, `phi` of the exposures of one step of the ladder of time windows, attributes `first_mjd`, `last_mjd` (f64: where the step begins and ends) and `n_exposures` (u64). A window is the sum of consecutive steps. Absent without a ladder |
 //!
 //! Planes are chunked by at most 256 x 256; masks and inputs are shuffled and deflated, the noisy planes are not.
 
@@ -25,16 +29,50 @@ use super::hdf5_io::{About, Node, Storage};
 use super::product::{self, Header};
 use super::table;
 use crate::catalog::{ColumnData, Table};
-use crate::coadd::{BandCoadd, CoaddInputRecord};
+use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, Properties, WindowMaps, properties};
 use crate::geometry::{Box2, PixelPoint, Tract};
 use crate::image::{ExposureId, MaskPlane};
-use ndarray::{Array2, Array3, s};
+use ndarray::{Array2, Array3, Axis, s};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-const FORMAT: (&str, u32) = ("fathom-coadd", 1);
+const FORMAT: (&str, u32) = ("fathom-coadd", 2);
 
-/// Writes all bands of a patch, taking each when it is made (memory: one band at a time).
+/// One step of the ladder of time windows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WindowStep {
+    /// Number of the step, from MJD 0.
+    pub step: i64,
+    /// Where it begins, MJD (TAI).
+    pub first_mjd: f64,
+    /// Where it ends.
+    pub last_mjd: f64,
+    /// Exposures of the band in it, in the whole tract.
+    pub n_exposures: u64,
+}
+
+/// Takes the maps of time windows while their band is made, so that no two are in memory.
+pub struct WindowSink<'a> {
+    band: &'a Node,
+}
+
+impl WindowSink<'_> {
+    /// Writes the maps of one step.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn put(&self, step: WindowStep, maps: &WindowMaps) -> Result<(), FormatError> {
+        let windows = if self.band.has("windows") { self.band.child("windows", "a group")? } else { self.band.create("windows")? };
+        let group = windows.create(&step.step.to_string())?;
+        group.put("first_mjd", step.first_mjd)?;
+        group.put("last_mjd", step.last_mjd)?;
+        group.put("n_exposures", step.n_exposures)?;
+        group.write(About::new("psi", "nJy-1", "sum of PSF-correlated exposures over variance"), maps.psi.view(), Storage::Tiled)?;
+        group.write(About::new("phi", "nJy-2", "sum of correlations of PSF squared with 1 / variance"), maps.phi.view(), Storage::Tiled)
+    }
+}
+
+/// Writes all bands of a patch, taking each when it is made (memory: one band at a time); the maps of its time windows, if any, go to the sink.
 ///
 /// # Errors
 /// [`FormatError`], or the error of a coadd.
@@ -42,7 +80,7 @@ pub fn write<E: From<FormatError>>(
     path: &Path,
     key: &str,
     bands: &[String],
-    mut make: impl FnMut(&str) -> Result<BandCoadd, E>,
+    mut make: impl FnMut(&str, &WindowSink) -> Result<BandCoadd, E>,
 ) -> Result<(), E> {
     let header = Header { format: FORMAT.0, version: FORMAT.1, key: key.to_owned() };
     // The error of a coadd passes around the file's own errors: only the caller knows its type.
@@ -55,8 +93,12 @@ pub fn write<E: From<FormatError>>(
         }
         root.put_texts("mask_planes", MaskPlane::ALL.map(MaskPlane::name))?;
         for band in bands {
-            match make(band) {
-                Ok(coadd) => put_band(&root, band, &coadd)?,
+            if band.is_empty() || band.contains('/') {
+                return Err(root.wrong(band, "a name of a band", "a text without /"));
+            }
+            let group = root.create(band)?;
+            match make(band, &WindowSink { band: &group }) {
+                Ok(coadd) => put_band(&group, band, &coadd)?,
                 Err(error) => {
                     failed = Some(error);
                     return Err(root.wrong(band, "not made", "a coadd"));
@@ -71,13 +113,12 @@ pub fn write<E: From<FormatError>>(
     }
 }
 
-fn put_band(root: &Node, band: &str, coadd: &BandCoadd) -> Result<(), FormatError> {
-    if coadd.band != band || band.is_empty() || band.contains('/') {
-        return Err(root.wrong(band, &format!("a coadd of band \"{}\"", coadd.band), "one of the band that was asked for, without /"));
+fn put_band(group: &Node, band: &str, coadd: &BandCoadd) -> Result<(), FormatError> {
+    if coadd.band != band {
+        return Err(group.wrong("coadd", &format!("one of band \"{}\"", coadd.band), "one of the band that was asked for"));
     }
-    let group = root.create(band)?;
     let shape = coadd.bbox.shape();
-    put_box(&group, &coadd.bbox)?;
+    put_box(group, &coadd.bbox)?;
     group.put("fwhm_px", coadd.fwhm_px)?;
     let same_shape = |name: &str, found: (usize, usize)| {
         if found == shape {
@@ -107,8 +148,27 @@ fn put_band(root: &Node, band: &str, coadd: &BandCoadd) -> Result<(), FormatErro
     }
     let about = About::new("inputs", "", "contributing exposures: bit i % 64 of word i / 64 for row i of input_exposures [word, y, x]");
     group.write(about, coadd.inputs_wyx.view(), Storage::Packed)?;
-    table::put(&group, "input_exposures", &inputs_table(&coadd.inputs))?;
-    put_covariance(&group, coadd)
+    table::put(group, "input_exposures", &inputs_table(&coadd.inputs))?;
+    table::put(group, "selection", &decisions_table(&coadd.decisions))?;
+    put_morphologies(group, coadd)?;
+    put_covariance(group, coadd)
+}
+
+fn put_morphologies(group: &Node, coadd: &BandCoadd) -> Result<(), FormatError> {
+    let planes: Vec<_> = coadd.phi_morphology.iter().map(|plane| plane.view()).collect();
+    if planes.is_empty() {
+        return Ok(());
+    }
+    let stack =
+        ndarray::stack(Axis(0), &planes).map_err(|e| group.wrong("phi_exponential", &e.to_string(), "planes of the patch's shape"))?;
+    let (ny, nx) = coadd.bbox.shape();
+    if stack.dim() != (coadd.morphologies_arcsec.len(), ny, nx) {
+        let expected = format!("{} planes of the patch's shape", coadd.morphologies_arcsec.len());
+        return Err(group.wrong("phi_exponential", &format!("of shape {:?}", stack.dim()), &expected));
+    }
+    let about = About::new("phi_exponential", "nJy-2", "sum of correlations of broadened PSF squared with 1 / variance [morphology, y, x]");
+    group.write(about, stack.view(), Storage::Tiled)?;
+    group.put_list("half_light_arcsec", &coadd.morphologies_arcsec)
 }
 
 fn put_covariance(group: &Node, coadd: &BandCoadd) -> Result<(), FormatError> {
@@ -128,12 +188,39 @@ fn put_covariance(group: &Node, coadd: &BandCoadd) -> Result<(), FormatError> {
 fn inputs_table(inputs: &[CoaddInputRecord]) -> Table {
     let mut table = Table::new();
     let columns = [
-        ("id", "exposure", ColumnData::Text(inputs.iter().map(|i| i.id.0.clone()).collect())),
-        ("weight", "weight in the direct coadd, for the whole exposure", ColumnData::F64(inputs.iter().map(|i| i.weight).collect())),
-        ("n_pixels", "pixels of the patch to which it contributes", ColumnData::I64(inputs.iter().map(|i| i.n_pixels as i64).collect())),
+        ("id", "", "exposure", ColumnData::Text(inputs.iter().map(|i| i.id.0.clone()).collect())),
+        ("weight", "", "weight in the direct coadd, for the whole exposure", ColumnData::F64(inputs.iter().map(|i| i.weight).collect())),
+        (
+            "n_pixels",
+            "",
+            "pixels of the patch to which it contributes",
+            ColumnData::I64(inputs.iter().map(|i| i.n_pixels as i64).collect()),
+        ),
+        ("mjd", "d", "middle of the exposure, TAI", ColumnData::F64(inputs.iter().map(|i| i.mjd).collect())),
+        ("gain", "nJy-1", "electrons per nJy", ColumnData::F64(inputs.iter().map(|i| i.electrons_per_njy).collect())),
+        ("fwhm", "pixel", "FWHM of the PSF at the centre, tract pixels", ColumnData::F64(inputs.iter().map(|i| i.fwhm_px).collect())),
     ];
-    for (name, description, data) in columns {
-        table.push(name, "", description, data).expect("all columns have one row an input");
+    for (name, unit, description, data) in columns {
+        table.push(name, unit, description, data).expect("all columns have one row an input");
+    }
+    table
+}
+
+fn decisions_table(decisions: &[Decision]) -> Table {
+    let mut table = Table::new();
+    let numbers = |get: &dyn Fn(&Decision) -> f64| ColumnData::F64(decisions.iter().map(get).collect());
+    let columns = [
+        ("id", "", "exposure", ColumnData::Text(decisions.iter().map(|d| d.id.0.clone()).collect())),
+        ("is_selected", "", "part of the coadds", ColumnData::Bool(decisions.iter().map(|d| d.is_selected).collect())),
+        ("reason", "", "why", ColumnData::Text(decisions.iter().map(|d| d.reason.clone()).collect())),
+        ("fwhm", "arcsec", "FWHM of the PSF at the centre", numbers(&|d| d.fwhm_arcsec)),
+        ("ellipticity", "", "ellipticity of the PSF at the centre", numbers(&|d| d.ellipticity)),
+        ("depth", "mag", "5 sigma depth of the exposure alone, point sources, AB", numbers(&|d| d.depth_mag)),
+        ("unusable_share", "", "share of unusable pixels", numbers(&|d| d.unusable_share)),
+        ("gain", "mag", "gain of the figure of merit by this exposure; NaN where a cut decided", numbers(&|d| d.gain_mag)),
+    ];
+    for (name, unit, description, data) in columns {
+        table.push(name, unit, description, data).expect("all columns have one row an exposure");
     }
     table
 }
@@ -323,15 +410,23 @@ impl CoaddMosaic {
         for i in 0..self.paths.len() {
             let group = self.band(i, band)?;
             let table = table::take(&group, "input_exposures", None)?;
-            let wrong = |e: crate::catalog::TableError| group.wrong("input_exposures", &e.to_string(), "columns id, weight, n_pixels");
+            let wrong = |e: crate::catalog::TableError| {
+                group.wrong("input_exposures", &e.to_string(), "columns id, weight, n_pixels, mjd, gain, fwhm")
+            };
             let ids = table.text("id").map_err(wrong)?;
-            let (weights, n_pixels) = (table.f64("weight").map_err(wrong)?, table.i64("n_pixels").map_err(wrong)?);
+            let n_pixels = table.i64("n_pixels").map_err(wrong)?;
             if i == 0 {
-                all = ids
-                    .iter()
-                    .zip(weights)
-                    .map(|(id, &weight)| CoaddInputRecord { id: ExposureId(id.clone()), weight, n_pixels: 0 })
-                    .collect();
+                let numbers = |name: &str| table.f64(name).map_err(wrong);
+                let (weight, mjd, gain, fwhm) = (numbers("weight")?, numbers("mjd")?, numbers("gain")?, numbers("fwhm")?);
+                let record = |k: usize| CoaddInputRecord {
+                    id: ExposureId(ids[k].clone()),
+                    weight: weight[k],
+                    n_pixels: 0,
+                    mjd: mjd[k],
+                    electrons_per_njy: gain[k],
+                    fwhm_px: fwhm[k],
+                };
+                all = (0..ids.len()).map(record).collect();
             }
             if !all.iter().map(|a| &a.id.0).eq(ids) {
                 return Err(group.wrong("input_exposures", "another list of exposures", "that of the first patch"));
@@ -341,6 +436,104 @@ impl CoaddMosaic {
             }
         }
         Ok(all)
+    }
+
+    /// Number of exposures, effective gain, mean epoch and seeing of the direct coadd, pixel by pixel.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn properties(&self, band: &str, bbox: &Box2) -> Result<Properties, FormatError> {
+        Ok(properties(&self.inputs(band)?, self.inputs_wyx(band, bbox)?.view()))
+    }
+
+    /// What was decided about every exposure of the band.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn decisions(&self, band: &str) -> Result<Vec<Decision>, FormatError> {
+        // The same in every patch.
+        let group = self.band(0, band)?;
+        let table = table::take(&group, "selection", None)?;
+        let wrong = |e: crate::catalog::TableError| group.wrong("selection", &e.to_string(), "the columns of a selection");
+        let numbers = |name: &str| table.f64(name).map_err(wrong);
+        let (ids, reasons) = (table.text("id").map_err(wrong)?, table.text("reason").map_err(wrong)?);
+        let is_selected = table.bool("is_selected").map_err(wrong)?;
+        let [fwhm, ellipticity, depth] = [numbers("fwhm")?, numbers("ellipticity")?, numbers("depth")?];
+        let [unusable_share, gain] = [numbers("unusable_share")?, numbers("gain")?];
+        let decision = |k: usize| Decision {
+            id: ExposureId(ids[k].clone()),
+            is_selected: is_selected[k],
+            reason: reasons[k].clone(),
+            fwhm_arcsec: fwhm[k],
+            ellipticity: ellipticity[k],
+            depth_mag: depth[k],
+            unusable_share: unusable_share[k],
+            gain_mag: gain[k],
+        };
+        Ok((0..ids.len()).map(decision).collect())
+    }
+
+    /// Φ of the extended morphologies: their half-light radii \[arcsec\] and `[morphology, y, x]` \[1/nJy²\]; 0 outside.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn phi_morphology(&self, band: &str, bbox: &Box2) -> Result<(Vec<f64>, Array3<f32>), FormatError> {
+        let first = self.band(0, band)?;
+        let radii: Vec<f64> = if first.has_attribute("half_light_arcsec") { first.number_list("half_light_arcsec")? } else { Vec::new() };
+        let (height, width) = bbox.shape();
+        let mut out = Array3::zeros((radii.len(), height, width));
+        if radii.is_empty() {
+            return Ok((radii, out));
+        }
+        self.for_each_part(band, bbox, |group, [rows, columns], shared| {
+            let (y, x) = ((shared.y0 - bbox.y0) as usize, (shared.x0 - bbox.x0) as usize);
+            let part = group.read_part_3d::<f32>("phi_exponential", 0..radii.len(), rows.clone(), columns.clone())?;
+            out.slice_mut(s![.., y..y + rows.len(), x..x + columns.len()]).assign(&part);
+            Ok(())
+        })?;
+        Ok((radii, out))
+    }
+
+    /// Steps of the ladder of time windows, in time order.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn window_steps(&self, band: &str) -> Result<Vec<WindowStep>, FormatError> {
+        let group = self.band(0, band)?;
+        if !group.has("windows") {
+            return Ok(Vec::new());
+        }
+        let windows = group.child("windows", "a group")?;
+        let of_step = |name: &String| {
+            let step = name.parse().map_err(|_| windows.wrong(name, "a group of this name", "a whole number"))?;
+            let group = windows.child(name, "maps of a step")?;
+            let (first_mjd, last_mjd) = (group.number("first_mjd")?, group.number("last_mjd")?);
+            Ok(WindowStep { step, first_mjd, last_mjd, n_exposures: group.count("n_exposures")? })
+        };
+        let mut steps = windows.members()?.iter().map(of_step).collect::<Result<Vec<_>, FormatError>>()?;
+        steps.sort_by_key(|s| s.step);
+        Ok(steps)
+    }
+
+    /// Maps of `n_steps` consecutive steps from `first` on, summed; 0 outside. Steps without an exposure add nothing.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn window(&self, band: &str, first: i64, n_steps: usize, bbox: &Box2) -> Result<WindowMaps, FormatError> {
+        let mut sums = [Array2::<f64>::zeros(bbox.shape()), Array2::zeros(bbox.shape())];
+        let steps = first..first + n_steps as i64;
+        for step in self.window_steps(band)?.iter().filter(|s| steps.contains(&s.step)) {
+            self.for_each_part(band, bbox, |group, [rows, columns], shared| {
+                let maps = group.child(&format!("windows/{}", step.step), "maps of a step")?;
+                for (name, sum) in ["psi", "phi"].into_iter().zip(&mut sums) {
+                    let part = maps.read_part::<f32>(name, rows.clone(), columns.clone())?;
+                    sum.slice_mut(bbox.slice_of(shared)).zip_mut_with(&part, |s, &v| *s += f64::from(v));
+                }
+                Ok(())
+            })?;
+        }
+        let [psi, phi] = sums.map(|s| s.mapv(|v| v as f32));
+        Ok(WindowMaps { psi, phi })
     }
 
     /// Noise covariance of the cell that holds the pixel, `[2h+1, 2h+1]` \[nJy²\]; `None` outside or without data.

@@ -260,6 +260,12 @@ impl Node {
             .ok_or_else(|| self.wrong_attribute(name, &describe(&attribute), &format!("{N} numbers")))
     }
 
+    /// As many numbers as there are.
+    pub fn number_list(&self, name: &str) -> Result<Vec<f64>, FormatError> {
+        let attribute = self.attribute(name, "numbers")?;
+        attribute.read_raw::<f64>().map_err(|_| self.wrong_attribute(name, &describe(&attribute), "numbers"))
+    }
+
     pub fn text(&self, name: &str) -> Result<String, FormatError> {
         let attribute = self.attribute(name, "a text")?;
         match texts(&attribute) {

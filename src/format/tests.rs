@@ -4,7 +4,7 @@ use super::*;
 use crate::associate::{Parent, PeakDecision, PeakRecord};
 use crate::background::{BackgroundMesh, BackgroundVariance, ExposureBackground, VisitProduct};
 use crate::catalog::{ColumnData, Table};
-use crate::coadd::{BandCoadd, CoaddInputRecord, NoiseCovariance};
+use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, NoiseCovariance, WindowMaps};
 use crate::deblend::Deblended;
 use crate::detect::{Layer, LayerKind};
 use crate::footprint::{Footprint, HeavyFootprint, Peak, Span, SpanSet};
@@ -13,7 +13,7 @@ use crate::image::psf::PsfModel;
 use crate::image::{
     ApCorr, ApCorrMap, Chebyshev2, Exposure, ExposureId, ExposureMeta, Glow, MaskPlane, PhotoCalib, PixelCounts, Psf, TrueBackground,
 };
-use coadd::{CoaddMosaic, Plane};
+use coadd::{CoaddMosaic, Plane, WindowStep};
 use ndarray::{Array2, Array3, arr2, s};
 use std::path::{Path, PathBuf};
 
@@ -445,6 +445,24 @@ fn blends_come_back() {
     assert!(error.contains("child 0 of parent 5 is [3, 2] values per band; expected 2 bands of 3 pixels"), "{error}");
 }
 
+fn input(i: usize) -> CoaddInputRecord {
+    let id = ExposureId(format!("e{i:03}"));
+    CoaddInputRecord { id, weight: 0.5, n_pixels: i as u64, mjd: 60_000.0 + i as f64, electrons_per_njy: 3.0, fwhm_px: 4.0 }
+}
+
+fn decision(i: usize) -> Decision {
+    Decision {
+        id: ExposureId(format!("e{i:03}")),
+        is_selected: i.is_multiple_of(2),
+        reason: format!("reason {i}"),
+        fwhm_arcsec: 0.7,
+        ellipticity: 0.01,
+        depth_mag: 25.0 + i as f64,
+        unusable_share: 0.002,
+        gain_mag: 0.1,
+    }
+}
+
 /// A coadd of `n_inputs` exposures whose every pixel knows its place in the tract.
 fn band_coadd(tract: &Tract, bbox: Box2, band: &str, n_inputs: usize) -> BandCoadd {
     let place = |(y, x): (usize, usize)| (bbox.y0 as usize + y) * 10_000 + bbox.x0 as usize + x;
@@ -459,11 +477,14 @@ fn band_coadd(tract: &Tract, bbox: Box2, band: &str, n_inputs: usize) -> BandCoa
         variance_njy2: plane(2.0),
         mask: Array2::from_shape_fn(bbox.shape(), |at| place(at) as u32),
         inputs_wyx: Array3::from_shape_fn((n_inputs.div_ceil(64), height, width), |(w, y, x)| ((w as u64) << 60) + place((y, x)) as u64),
-        inputs: (0..n_inputs).map(|i| CoaddInputRecord { id: ExposureId(format!("e{i:03}")), weight: 0.5, n_pixels: i as u64 }).collect(),
+        inputs: (0..n_inputs).map(input).collect(),
+        decisions: (0..n_inputs + 1).map(decision).collect(),
         psi: plane(3.0),
         phi: plane(4.0),
         phi3: plane(5.0),
         omega: plane(6.0),
+        morphologies_arcsec: vec![0.4, 0.8],
+        phi_morphology: vec![plane(7.0), plane(8.0)],
         covariance: NoiseCovariance {
             half_width: 1,
             covariance_njy2: Array3::from_shape_fn((n_cells, 3, 3), |(c, j, i)| {
@@ -485,12 +506,22 @@ fn mosaic(folder: &Path) -> CoaddMosaic {
     let bands = ["g".to_owned(), "y".to_owned()];
     let paths: Vec<PathBuf> = tract.patches().iter().map(|p| folder.join(format!("{}.h5", p.id))).collect();
     for (patch, path) in tract.patches().iter().zip(&paths) {
-        coadd::write(path, "k", &bands, |band| -> Result<_, FormatError> {
-            Ok(band_coadd(&tract, patch.bbox, band, if band == "g" { 70 } else { 0 }))
+        coadd::write(path, "k", &bands, |band, windows| -> Result<_, FormatError> {
+            let coadd = band_coadd(&tract, patch.bbox, band, if band == "g" { 70 } else { 0 });
+            // Not in order of time, and one step missing.
+            for step in [12, 9, 10].into_iter().filter(|_| band == "g") {
+                let psi = coadd.psi.mapv(|v| v * step as f32);
+                windows.put(window_step(step), &WindowMaps { psi, phi: coadd.phi.clone() })?;
+            }
+            Ok(coadd)
         })
         .unwrap();
     }
     CoaddMosaic::new(tract, paths)
+}
+
+fn window_step(step: i64) -> WindowStep {
+    WindowStep { step, first_mjd: 2.0 * step as f64, last_mjd: 2.0 * (step + 1) as f64, n_exposures: 3 }
 }
 
 /// The mosaic is one array: that of a single patch with the size of the tract.
@@ -542,6 +573,24 @@ fn patches_read_as_one_image() {
     assert_eq!(mosaic.covariance("g", 79, 111).unwrap().unwrap()[[2, 1]].to_bits(), 4607f64.to_bits());
     // The first cell of a patch was left out (no data), and there is none outside.
     assert_eq!((mosaic.covariance("g", 3, 3).unwrap(), mosaic.covariance("g", -1, 3).unwrap()), (None, None));
+    assert_eq!(inputs[69].mjd.to_bits(), 60_069f64.to_bits());
+    assert_eq!(mosaic.decisions("g").unwrap(), (0..71).map(decision).collect::<Vec<_>>());
+    let bbox = Box2::new(30, 40, 20, 25);
+    let (radii, phi) = mosaic.phi_morphology("g", &bbox).unwrap();
+    assert_eq!(radii, [0.4, 0.8]);
+    for (plane, expected) in phi.outer_iter().zip(&whole.phi_morphology) {
+        assert_eq!(plane, expected.slice(all.slice_of(&bbox)));
+    }
+    let steps = mosaic.window_steps("g").unwrap();
+    assert_eq!(steps, [9, 10, 12].map(window_step));
+    let window = mosaic.window("g", 10, 3, &bbox).unwrap();
+    let psi = mosaic.plane("g", Plane::Psi, &bbox).unwrap();
+    assert!(window.psi.iter().zip(&psi).all(|(w, p)| (w - 22.0 * p).abs() <= 4e-7 * w.abs()));
+    assert!(mosaic.window_steps("y").unwrap().is_empty());
+    let properties = mosaic.properties("g", &bbox).unwrap();
+    let words = mosaic.inputs_wyx("g", &bbox).unwrap();
+    let n_bits = |j, i| words.slice(s![.., j, i]).iter().map(|w| w.count_ones()).sum::<u32>();
+    assert!(properties.n_exposures.indexed_iter().all(|((j, i), &n)| n == n_bits(j, i)));
     let error = mosaic.plane("z", Plane::Psi, &all).unwrap_err().to_string();
     assert!(error.contains("000_000.h5: /z is missing; expected the coadd of the band"), "{error}");
 }
@@ -560,9 +609,9 @@ fn failing_coadds_pass_their_own_error_and_leave_no_file() {
     let path = folder.path().join("c.h5");
     let good = |band: &str| band_coadd(&tract, tract.patches()[0].bbox, band, 3);
     let bands = ["g".to_owned(), "r".to_owned()];
-    let error = coadd::write(&path, "k", &bands, |band| if band == "r" { Err(Mine("no stars".into())) } else { Ok(good(band)) });
+    let error = coadd::write(&path, "k", &bands, |band, _| if band == "r" { Err(Mine("no stars".into())) } else { Ok(good(band)) });
     assert_eq!(error, Err(Mine("no stars".into())));
-    let error = coadd::write(&path, "k", &bands, |band| -> Result<_, Mine> {
+    let error = coadd::write(&path, "k", &bands, |band, _| -> Result<_, Mine> {
         let mut bad = good(band);
         bad.phi = bad.phi.slice(s![1.., ..]).to_owned();
         Ok(bad)

@@ -1,6 +1,6 @@
 //! One detector of one visit, with all it carries.
 
-use crate::geometry::{Box2, Wcs};
+use crate::geometry::{Box2, PixelPoint, Wcs};
 use crate::image::{ApCorrMap, MaskPlane, PhotoCalib, Psf};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,12 @@ impl ExposureMeta {
     #[must_use]
     pub fn bbox(&self) -> Box2 {
         Box2::of_shape(self.shape)
+    }
+
+    /// The middle of the exposure.
+    #[must_use]
+    pub fn center(&self) -> PixelPoint {
+        PixelPoint::new((self.shape.1 as f64 - 1.0) / 2.0, (self.shape.0 as f64 - 1.0) / 2.0)
     }
 
     /// Electrons per nJy at the middle of the exposure.

@@ -19,7 +19,8 @@ const PARENT_MARGIN_PX: i32 = 6;
 const MAX_SIDE_PX: i32 = 4096;
 
 /// Planes that can be asked for.
-pub const PLANES: [&str; 9] = ["image", "variance", "mask", "psi", "phi", "phi3", "omega", "significance", "free_sed"];
+pub const PLANES: [&str; 13] =
+    ["image", "variance", "mask", "psi", "phi", "phi3", "omega", "significance", "free_sed", "n_exposures", "gain", "mjd", "fwhm"];
 
 /// What is cut out.
 pub enum Target {
@@ -48,12 +49,18 @@ enum CutPixels {
 pub fn cutout(folder: &Path, target: &Target, band: Option<&str>, arm: Option<&str>, out: Option<&Path>) -> Result<()> {
     let run = open(folder)?;
     let arm = arm_of(&run, arm)?;
-    let all = run.config.run.bands.clone();
     let bands = match band {
-        None => all,
-        Some(band) if all.iter().any(|b| b == band) => vec![band.to_owned()],
+        None => run.config.run.bands.clone(),
         Some(band) => {
-            return Err(ConfigError(format!("--band {band}: the run has no such band; expected one of {}", all.join(", "))).into());
+            let names: Vec<String> = match target {
+                // Also those of other selections of exposures.
+                Target::Place { .. } => run.coadd_names().into_iter().map(|(name, _, _)| name).collect(),
+                Target::Parent(_) => run.config.run.bands.clone(),
+            };
+            if !names.iter().any(|name| name == band) {
+                return Err(ConfigError(format!("--band {band}: the run has no such band; expected one of {}", names.join(", "))).into());
+            }
+            vec![band.to_owned()]
         }
     };
     let (bbox, cuts, rows, default) = match target {
@@ -127,6 +134,11 @@ fn place(run: &Run, arm: usize, bands: &[String], planes: &[String], bbox: &Box2
                 "phi3" => ("nJy-3", real(Plane::Phi3)?),
                 "omega" => ("nJy-2", real(Plane::Omega)?),
                 "significance" => ("", CutPixels::Real(significance(run, arm, band, bbox)?)),
+                "n_exposures" => ("", CutPixels::Real(mosaic.properties(band, bbox)?.n_exposures.mapv(|n| n as f32))),
+                "gain" => ("nJy-1", CutPixels::Real(mosaic.properties(band, bbox)?.electrons_per_njy.mapv(|g| g as f32))),
+                // Single precision holds an MJD to 6 minutes.
+                "mjd" => ("d", CutPixels::Real(mosaic.properties(band, bbox)?.mjd.mapv(|t| t as f32))),
+                "fwhm" => ("pixel", CutPixels::Real(mosaic.properties(band, bbox)?.fwhm_px.mapv(|w| w as f32))),
                 other => return Err(ConfigError(format!("--plane {other}: expected {}", PLANES.join(", "))).into()),
             };
             cuts.push(Cut { name: format!("{band}_{plane}"), band: band.clone(), unit, pixels });

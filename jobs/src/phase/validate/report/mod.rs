@@ -6,6 +6,7 @@ mod blends;
 mod exposures;
 mod field;
 mod maps;
+mod selection;
 
 use crate::config::ExposeMode;
 use crate::run::Run;
@@ -32,7 +33,7 @@ pub fn report(run: &Run) -> Result<()> {
         field: Some(field::field(run, &shown)?),
         blends,
         blends_note,
-        stage_texts: vec![exposures::table(run, shown.arm)?, maps::mask_table(run, shown.arm)?],
+        stage_texts: vec![exposures::table(run, shown.arm)?, selection::table(run, shown.arm)?, maps::mask_table(run, shown.arm)?],
         skipped: run.skipped(),
         config: run.config.to_toml(),
         provenance: provenance(run)?,
