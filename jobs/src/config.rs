@@ -2,6 +2,7 @@
 
 use crate::phase::TruthConfig;
 use anyhow::{Context, Result, anyhow, bail};
+use fathom::artifacts::{ArtifactsConfig, FindArtifacts};
 use fathom::associate::{AssociateConfig, AssociatePeaks};
 use fathom::background::{
     CharacterizeVisit, DeepBackground, DeepBackgroundConfig, MatchBackground, MatchConfig, SolveBackground, SolveConfig, VisitConfig,
@@ -49,6 +50,7 @@ pub struct Config {
     pub r#match: MatchConfig,
     pub solve: SolveConfig,
     pub deep_background: DeepBackgroundConfig,
+    pub artifacts: ArtifactsConfig,
     pub coadd: CoaddConfig,
     pub detect: DetectConfig,
     pub associate: AssociateConfig,
@@ -190,6 +192,7 @@ impl Config {
         MatchBackground::new(self.r#match.clone())?;
         SolveBackground::new(self.solve.clone())?;
         DeepBackground::new(self.deep_background.clone())?;
+        FindArtifacts::new(self.artifacts.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
         DetectLayers::new(&self.detect, bands)?;
         AssociatePeaks::new(self.associate.clone())?;

@@ -4,12 +4,13 @@ use crate::config::{Config, ExposeMode};
 use crate::phase::Task;
 use crate::product_key;
 use anyhow::{Context, Result, anyhow, bail};
+use fathom::artifacts::ExposureClips;
 use fathom::associate::Parent;
 use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
 use fathom::coadd::{CoaddPsf, CoaddPsfInput};
 use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
-use fathom::geometry::Tract;
-use fathom::image::{ExposureId, ExposureMeta};
+use fathom::geometry::{Box2, Tract};
+use fathom::image::{Exposure, ExposureId, ExposureMeta};
 use fathom_sim::{Planner, StampLibrary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,9 @@ pub type BandInputs = Arc<Vec<(ExposureMeta, VisitProduct)>>;
 /// Those of all bands.
 type ArmInputs = Arc<BTreeMap<String, BandInputs>>;
 
+/// What becomes of the pixels of an arm's exposures.
+type ArmClips = Arc<BTreeMap<ExposureId, ExposureClips>>;
+
 /// A run as every phase sees it.
 pub struct Run {
     pub config: Config,
@@ -70,6 +74,7 @@ pub struct Run {
     pub layout: Option<Arc<Layout>>,
     visits: Mutex<BTreeMap<usize, ArmInputs>>,
     bands: Mutex<BTreeMap<usize, ArmInputs>>,
+    clips: Mutex<BTreeMap<usize, ArmClips>>,
     psfs: Mutex<BTreeMap<(usize, String), Arc<CoaddPsf>>>,
     mosaics: Mutex<BTreeMap<usize, CoaddMosaic>>,
     parents: Mutex<BTreeMap<usize, Arc<Vec<Parent>>>>,
@@ -105,6 +110,7 @@ impl Run {
             layout,
             visits: Mutex::default(),
             bands: Mutex::default(),
+            clips: Mutex::default(),
             psfs: Mutex::default(),
             mosaics: Mutex::default(),
             parents: Mutex::default(),
@@ -149,6 +155,11 @@ impl Run {
     /// A file of an arm.
     pub fn arm_path(&self, arm: usize, name: &str) -> PathBuf {
         PathBuf::from(&self.arms[arm].name).join(name)
+    }
+
+    /// Decisions about artifacts.
+    pub fn clip_path(&self, arm: usize) -> PathBuf {
+        self.arm_path(arm, "clip.h5")
     }
 
     /// Backgrounds matched across the tract.
@@ -247,6 +258,39 @@ impl Run {
         let found = Arc::new(by_band.into_iter().map(|(b, v)| (b, Arc::new(v))).collect::<BTreeMap<_, _>>());
         cache.insert(arm, found.clone());
         Ok(found)
+    }
+
+    /// Artifacts of an arm's exposures; none where they are not looked for. Read once.
+    pub fn clips(&self, arm: usize) -> Result<ArmClips> {
+        let mut cache = self.clips.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&arm) {
+            return Ok(found.clone());
+        }
+        let mut clips = BTreeMap::new();
+        if self.config.artifacts.find {
+            for band in &self.config.run.bands {
+                clips.extend(format::clip::read(&self.path(self.clip_path(arm)), band)?);
+            }
+        }
+        let found = Arc::new(clips);
+        cache.insert(arm, found.clone());
+        Ok(found)
+    }
+
+    /// The part of an exposure under a box as every coadd takes it, and whatever is compared with a coadd: artifacts masked, sanitised.
+    pub fn exposure(
+        &self,
+        arm: usize,
+        id: &ExposureId,
+        part: &Box2,
+        clips: &BTreeMap<ExposureId, ExposureClips>,
+    ) -> Result<Exposure, format::FormatError> {
+        let mut exposure = format::exposure::read(&self.path(self.exposure_path(arm, &id.0)), Some(part))?;
+        if let Some(clips) = clips.get(id) {
+            clips.apply(&mut exposure);
+        }
+        exposure.sanitize();
+        Ok(exposure)
     }
 
     /// The PSF of a band's coadd.

@@ -199,13 +199,14 @@ impl MakeCoadd {
     }
 }
 
-/// Saturation is a property of the source, which one sees best under the kernel: `SAT` if one of the taps around (`x`, `y`) has it.
+/// Why a place has no value, where the coadd tells: saturation, which is a property of the source, and artifacts that were cut. `SAT` and
+/// `CLIPPED` if one of the taps around (`x`, `y`) has them.
 #[cold]
-fn saturated_under(exposure: &Exposure, kernel: &Lanczos, x: f64, y: f64) -> u32 {
+fn reasons_under(exposure: &Exposure, kernel: &Lanczos, x: f64, y: f64) -> u32 {
     let n = kernel.n_taps() as i32;
     let first = |v: f64| (floor(v) + kernel.first_tap()) as i32;
     let taps = Box2::new(first(x), first(y), n, n).intersect(&exposure.bbox);
-    exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m) & MaskPlane::Sat.bit()
+    exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m) & (MaskPlane::Sat.bit() | MaskPlane::Clipped.bit())
 }
 
 impl CoaddSums {
@@ -260,7 +261,7 @@ impl CoaddSums {
                     warper.run(run.x(), run.y(), &mut warped);
                     n_pixels += adder.add(&warped, &run, &mut row);
                     for i in (0..run.columns.len()).filter(|&i| warped.outcome[i] == Outcome::Masked) {
-                        row.mask[run.columns.start + i] |= saturated_under(exposure, kernel, run.x()[i], run.y()[i]);
+                        row.mask[run.columns.start + i] |= reasons_under(exposure, kernel, run.x()[i], run.y()[i]);
                     }
                 }
                 n_pixels
