@@ -1,7 +1,8 @@
 //! Candidates: pixels of an exposure that differ from the static sky, tile by tile of the tract.
 
-use super::sharpness::{excess_ratios, neighbour_ratios, sharpness};
-use super::static_sky::{MEDIAN_VARIANCE, clipped_mean_of, median};
+use super::matched::Matched;
+use super::native::Native;
+use super::static_sky::median;
 use super::{ArtifactsConfig, FindArtifacts};
 use crate::background::VisitProduct;
 use crate::coadd::{CoaddConfig, PsfMatcher, gaussian_psf, matching_kernel, target_fwhm_px};
@@ -9,19 +10,15 @@ use crate::footprint::{Span, SpanSet};
 use crate::geometry::{Box2, PixelPoint, Tract};
 use crate::image::{Exposure, ExposureMeta};
 use ndarray::{Array2, Zip};
-use std::collections::BTreeMap;
 
 /// Side of a tile \[tract pixel\]: anchored to the tract, whatever the patches.
 const TILE_PX: i32 = 256;
 
 /// Pixels around a tile that its candidates depend on: slopes, neighbours, bad pixels near by.
-const MARGIN_PX: i32 = 10;
+pub(super) const MARGIN_PX: i32 = 10;
 
 /// The target is broader than the broadest PSF by this factor: then no exposure needs to be deconvolved.
 const TARGET_FACTOR: f64 = 1.2;
-
-/// Relative error of a source where the matching kernel misses pixels of it.
-const ERROR_NEAR_BAD: f64 = 0.3;
 
 /// A pixel of an exposure, on the tract, that differs from what the others show.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,18 +57,18 @@ pub struct BandArtifacts<'a> {
 
 /// One exposure on a tile and its margin.
 pub struct Epoch {
-    index: usize,
+    pub(super) index: usize,
     /// Flux per tract pixel \[nJy\], with its own PSF and with the common one; NaN where there is none.
-    native_njy: Array2<f32>,
-    matched_njy: Array2<f32>,
+    pub(super) native_njy: Array2<f32>,
+    pub(super) matched_njy: Array2<f32>,
     /// Its PSF on the tract's pixels, at the middle of the tile.
-    psf: Array2<f64>,
+    pub(super) psf: Array2<f64>,
     /// Variance of a pixel of sky \[nJy²\], with its own PSF and with the common one.
-    native_variance: f64,
-    matched_variance: f64,
+    pub(super) native_variance: f64,
+    pub(super) matched_variance: f64,
     /// nJy per electron: a pixel of flux F brings a variance of F times this, in the exposure and, by the kernel's power, in the matched image.
-    njy_per_e: f64,
-    kernel_power: f64,
+    pub(super) njy_per_e: f64,
+    pub(super) kernel_power: f64,
 }
 
 impl FindArtifacts {
@@ -258,205 +255,9 @@ fn level(epochs: &mut [Epoch]) {
     }
 }
 
-/// A difference from the static sky.
-#[derive(Debug, Clone, Copy, Default)]
-struct Difference {
-    njy: f32,
-    snr: f32,
-}
-
-/// The exposures with the common PSF.
-struct Matched<'a> {
-    epochs: &'a [Epoch],
-    config: &'a ArtifactsConfig,
-    /// The static sky and its variance; of two exposures their mean.
-    sky: Array2<(f64, f64)>,
-    n_epochs: Array2<u32>,
-    /// |∇S| \[nJy/pixel\].
-    slope: Array2<f64>,
-    /// Some exposure has bad pixels under the matching kernel.
-    near_bad: Array2<bool>,
-}
-
-impl<'a> Matched<'a> {
-    fn new(epochs: &'a [Epoch], config: &'a ArtifactsConfig, reach_px: usize) -> Self {
-        let shape = epochs[0].matched_njy.dim();
-        let mut n_epochs = Array2::zeros(shape);
-        let (mut values, mut members, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
-        let sky = Array2::from_shape_fn(shape, |at| {
-            values.clear();
-            members.clear();
-            for epoch in epochs {
-                let z = epoch.matched_njy[at];
-                if !z.is_nan() {
-                    values.push(f64::from(z));
-                    members.push(epoch);
-                }
-            }
-            n_epochs[at] = values.len() as u32;
-            match values.len() {
-                0 => (f64::NAN, f64::NAN),
-                2 => (0.5 * (values[0] + values[1]), 0.25 * (members[0].matched_variance + members[1].matched_variance)),
-                _ => clipped_mean_of(&values, |k, sky| members[k].variance_of(sky) + (config.model_error * sky).powi(2), &mut scratch),
-            }
-        });
-        let slope = slope(&sky.map(|s| s.0));
-        let mut near_bad = Array2::from_elem(shape, false);
-        for epoch in epochs {
-            // Beyond the exposure nothing is bad: its matched image ends there as well.
-            let is_bad = Zip::from(&epoch.native_njy).and(&epoch.matched_njy).map_collect(|w, z| w.is_nan() && !z.is_nan());
-            near_bad.zip_mut_with(&grown(&is_bad, reach_px.min(MARGIN_PX as usize)), |near, bad| *near |= bad);
-        }
-        Self { epochs, config, sky, n_epochs, slope, near_bad }
-    }
-
-    /// `None` where there is no other exposure to compare with; of two, only the one that has more may be wrong.
-    fn difference(&self, k: usize, at: [usize; 2]) -> Option<Difference> {
-        let (epoch, n) = (&self.epochs[k], self.n_epochs[at]);
-        let z = f64::from(epoch.matched_njy[at]);
-        if z.is_nan() || n < 2 {
-            return None;
-        }
-        let (sky, variance) = if n == 2 {
-            let is_other = |(i, e): &(usize, &Epoch)| *i != k && !e.matched_njy[at].is_nan();
-            let other = self.epochs.iter().enumerate().find(is_other)?.1;
-            let sky = f64::from(other.matched_njy[at]);
-            (sky, other.variance_of(sky))
-        } else {
-            self.sky[at]
-        };
-        let model_error = if self.near_bad[at] { ERROR_NEAR_BAD.max(self.config.model_error) } else { self.config.model_error };
-        let systematic = (model_error * sky).powi(2) + (self.config.position_error_px * self.slope[at]).powi(2);
-        let difference = z - sky;
-        (n > 2 || difference > 0.0).then(|| Difference {
-            njy: difference as f32,
-            snr: (difference / (epoch.variance_of(sky) + variance + systematic).sqrt()) as f32,
-        })
-    }
-}
-
 impl Epoch {
     /// Variance of a matched pixel on a source of this brightness \[nJy²\].
-    fn variance_of(&self, sky_njy: f64) -> f64 {
+    pub(super) fn variance_of(&self, sky_njy: f64) -> f64 {
         self.matched_variance + self.kernel_power * self.njy_per_e * sky_njy.max(0.0)
     }
-}
-
-/// The exposures with their own PSFs.
-struct Native<'a> {
-    epochs: &'a [Epoch],
-    config: &'a ArtifactsConfig,
-    /// The median of all; of two exposures, for each the other one.
-    sky: Vec<Array2<f64>>,
-    /// What is expected at most, and the noise of the difference from it.
-    bound: Vec<Array2<(f64, f64)>>,
-    residual: Vec<Array2<f64>>,
-    ratios: Vec<[f64; 4]>,
-}
-
-impl<'a> Native<'a> {
-    fn new(epochs: &'a [Epoch], config: &'a ArtifactsConfig) -> Self {
-        let shape = epochs[0].native_njy.dim();
-        let nan = || vec![Array2::from_elem(shape, f64::NAN); epochs.len()];
-        let (mut sky, mut excess) = (nan(), nan());
-        let mut variance = Array2::from_elem(shape, f64::NAN);
-        // What a source may exceed the median by depends on which exposures there are: few sets, of many pixels each.
-        let mut ratios: BTreeMap<Vec<usize>, Vec<f64>> = BTreeMap::new();
-        let (mut members, mut values) = (Vec::new(), Vec::new());
-        for at in (0..shape.0).flat_map(|j| (0..shape.1).map(move |i| [j, i])) {
-            members.clear();
-            members.extend((0..epochs.len()).filter(|&k| !epochs[k].native_njy[at].is_nan()));
-            let n = members.len();
-            if n < 2 {
-                continue;
-            }
-            if !ratios.contains_key(&members) {
-                ratios.insert(members.clone(), excess_ratios_of(epochs, &members));
-            }
-            let mean_variance = members.iter().map(|&k| epochs[k].native_variance).sum::<f64>() / n as f64;
-            variance[at] = if n == 2 { mean_variance } else { MEDIAN_VARIANCE * mean_variance / n as f64 };
-            values.clear();
-            values.extend(members.iter().map(|&k| f64::from(epochs[k].native_njy[at])));
-            let of_two = [values[0], values[1]];
-            let of_all = median(&mut values);
-            for ((i, &k), ratio) in members.iter().enumerate().zip(&ratios[&members]) {
-                sky[k][at] = if n == 2 { of_two[1 - i] } else { of_all };
-                excess[k][at] = *ratio;
-            }
-        }
-        let bound = |(k, epoch): (usize, &Epoch)| {
-            let slope = slope(&sky[k]);
-            Zip::from(&sky[k]).and(&excess[k]).and(&variance).and(&slope).map_collect(|&n, &b, &v, &slope| {
-                let light = n.max(0.0);
-                let systematic = (config.model_error * b * light).powi(2) + (config.position_error_px * slope).powi(2);
-                (n + (b - 1.0) * light, epoch.native_variance + epoch.njy_per_e * light + v + systematic)
-            })
-        };
-        let bound = epochs.iter().enumerate().map(bound).collect();
-        let residual = epochs.iter().zip(&sky).map(|(e, sky)| Zip::from(&e.native_njy).and(sky).map_collect(|&z, &n| f64::from(z) - n));
-        Self {
-            residual: residual.collect(),
-            ratios: epochs.iter().map(|e| neighbour_ratios(e.psf.view())).collect(),
-            epochs,
-            config,
-            bound,
-            sky,
-        }
-    }
-
-    /// In sigma; `None` where the exposure has no value or stands alone.
-    fn excess(&self, k: usize, at: [usize; 2]) -> Option<f32> {
-        let (most, variance) = self.bound[k][at];
-        let z = f64::from(self.epochs[k].native_njy[at]);
-        (!z.is_nan() && !most.is_nan()).then(|| ((z - most) / variance.sqrt()) as f32)
-    }
-
-    /// In sigma; 0 where the pixel is not sharp.
-    fn sharpness(&self, k: usize, at: [usize; 2]) -> f32 {
-        let light = self.sky[k][at].max(0.0);
-        let sigma = (self.epochs[k].native_variance + self.epochs[k].njy_per_e * light).sqrt();
-        // Of the static sky the residual has what PSFs differ by: as large an error as the bound allows for.
-        let allowed = self.bound[k][at].0 - self.sky[k][at];
-        let found = sharpness(self.residual[k].view(), at, &self.ratios[k], sigma.hypot(allowed), self.config.model_error);
-        found.unwrap_or(0.0).max(0.0) as f32
-    }
-}
-
-fn excess_ratios_of(epochs: &[Epoch], members: &[usize]) -> Vec<f64> {
-    if let [a, b] = members {
-        let against = |this: &Epoch, other: &Epoch| excess_over(&this.psf, &other.psf);
-        return vec![against(&epochs[*a], &epochs[*b]), against(&epochs[*b], &epochs[*a])];
-    }
-    excess_ratios(&members.iter().map(|&k| &epochs[k].psf).collect::<Vec<_>>())
-}
-
-/// The same of one exposure over one other.
-fn excess_over(this: &Array2<f64>, other: &Array2<f64>) -> f64 {
-    // Of three PSFs, two of them equal, the median is that one.
-    excess_ratios(&[this, other, other])[0]
-}
-
-/// |∇| by central differences; 0 at the edges and beside NaN.
-fn slope(image: &Array2<f64>) -> Array2<f64> {
-    let (ny, nx) = image.dim();
-    Array2::from_shape_fn((ny, nx), |(j, i)| {
-        if j == 0 || i == 0 || j + 1 == ny || i + 1 == nx {
-            return 0.0;
-        }
-        let along_x = 0.5 * (image[[j, i + 1]] - image[[j, i - 1]]);
-        let along_y = 0.5 * (image[[j + 1, i]] - image[[j - 1, i]]);
-        let slope = along_x.hypot(along_y);
-        if slope.is_nan() { 0.0 } else { slope }
-    })
-}
-
-/// A mask grown by a square of half-width `r`.
-fn grown(mask: &Array2<bool>, r: usize) -> Array2<bool> {
-    let (ny, nx) = mask.dim();
-    let mut out = Array2::from_elem((ny, nx), false);
-    for ((j, i), _) in mask.indexed_iter().filter(|(_, bad)| **bad) {
-        let rows = j.saturating_sub(r)..(j + r + 1).min(ny);
-        out.slice_mut(ndarray::s![rows, i.saturating_sub(r)..(i + r + 1).min(nx)]).fill(true);
-    }
-    out
 }

@@ -106,11 +106,12 @@ pub(super) fn class_of(footprint: &ArtifactFootprint, around: &Surroundings) -> 
     let is_seen_matched = footprint.matched_snr() >= around.threshold;
     let peak = footprint.matched_peak();
     let is_static = f64::from(peak.static_snr) >= STATIC_SNR;
-    if footprint.is_positive && footprint.sharp_snr() >= around.sharp_threshold && is_few {
-        return ArtifactClass::CosmicRay;
-    }
+    // A trail across the tract meets cosmic rays: what is long is a streak, whatever is on it.
     if footprint.is_positive && is_streak && is_few && is_seen_matched {
         return ArtifactClass::Streak;
+    }
+    if footprint.is_positive && footprint.sharp_snr() >= around.sharp_threshold && is_few {
+        return ArtifactClass::CosmicRay;
     }
     if is_pair {
         return ArtifactClass::Unclear;

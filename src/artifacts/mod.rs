@@ -20,9 +20,13 @@ mod clip;
 mod config;
 mod decide;
 mod footprint;
+mod matched;
 mod movers;
+mod native;
 mod sharpness;
 mod static_sky;
+#[cfg(test)]
+mod tests;
 
 pub use candidates::{BandArtifacts, Candidate, Epoch};
 pub use classify::{ArtifactClass, largest_epoch_count};

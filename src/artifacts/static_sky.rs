@@ -1,5 +1,7 @@
 //! The static sky at a pixel: what most exposures agree on.
 
+use ndarray::Array2;
+
 /// Departures larger than this do not count \[sigma\].
 const CLIP_SIGMA: f64 = 3.0;
 
@@ -39,6 +41,20 @@ pub(super) fn clipped_mean_of(values: &[f64], variances: impl Fn(usize, f64) -> 
         }
     }
     if weights > 0.0 { (sum / weights, weights.recip()) } else { (middle, MEDIAN_VARIANCE / all) }
+}
+
+/// |∇| by central differences; 0 at the edges and beside NaN.
+pub(super) fn slope(image: &Array2<f64>) -> Array2<f64> {
+    let (ny, nx) = image.dim();
+    Array2::from_shape_fn((ny, nx), |(j, i)| {
+        if j == 0 || i == 0 || j + 1 == ny || i + 1 == nx {
+            return 0.0;
+        }
+        let along_x = 0.5 * (image[[j, i + 1]] - image[[j, i - 1]]);
+        let along_y = 0.5 * (image[[j + 1, i]] - image[[j - 1, i]]);
+        let slope = along_x.hypot(along_y);
+        if slope.is_nan() { 0.0 } else { slope }
+    })
 }
 
 #[cfg(test)]

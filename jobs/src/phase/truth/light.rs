@@ -174,7 +174,8 @@ fn pairs(boxes: &[Box2]) -> Vec<(usize, usize)> {
 
 /// The part of an exposure under a box, as the coadd takes it.
 pub fn pixels(run: &Run, arm: usize, meta: &ExposureMeta, region: &Box2) -> Result<Exposure> {
-    Ok(run.exposure(arm, &meta.id, region, &run.clips(arm)?)?)
+    let clips = run.clips(arm)?;
+    Ok(run.exposure(arm, &meta.id, region, &clips)?)
 }
 
 /// Inverse variance \[1/ADU²\] of all that is in the pixels, by the exposure's own variance plane; 0 at unusable pixels.
