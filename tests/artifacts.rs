@@ -91,6 +91,7 @@ fn a_track_over_a_corner_is_cut_whole() {
         "camera.n_bad_columns=0",
         "camera.hot_pixel_fraction=0.0",
         "sky.scaled.density_per_arcmin2=20.0",
+        "sky.scaled.n_bright_stars=0",
     ];
     for phase in ["sky", "expose"] {
         let go_on = if phase == "sky" { vec![] } else { vec!["--resume"] };
