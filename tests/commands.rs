@@ -2,13 +2,15 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 14] = [
+const PHASES: [&str; 16] = [
     "sky",
     "expose",
     "visit",
     "match",
     "solve",
     "deep-background",
+    "artifacts",
+    "clip",
     "coadd",
     "detect",
     "associate",

@@ -1,6 +1,7 @@
 //! End to end: the real binary under the real launcher, one story a file.
 
 mod architecture;
+mod artifacts;
 mod assess;
 mod background;
 mod bad_input;

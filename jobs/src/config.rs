@@ -2,6 +2,7 @@
 
 use crate::phase::TruthConfig;
 use anyhow::{Context, Result, anyhow, bail};
+use fathom::artifacts::{ArtifactsConfig, FindArtifacts};
 use fathom::associate::{AssociateConfig, AssociatePeaks};
 use fathom::background::{
     CharacterizeVisit, DeepBackground, DeepBackgroundConfig, MatchBackground, MatchConfig, SolveBackground, SolveConfig, VisitConfig,
@@ -50,6 +51,7 @@ pub struct Config {
     pub solve: SolveConfig,
     pub deep_background: DeepBackgroundConfig,
     pub select: SelectConfig,
+    pub artifacts: ArtifactsConfig,
     pub coadd: CoaddConfig,
     pub detect: DetectConfig,
     pub associate: AssociateConfig,
@@ -192,6 +194,7 @@ impl Config {
         SolveBackground::new(self.solve.clone())?;
         DeepBackground::new(self.deep_background.clone())?;
         SelectExposures::new(self.select.clone())?;
+        FindArtifacts::new(self.artifacts.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
         DetectLayers::new(&self.detect, bands)?;
         AssociatePeaks::new(self.associate.clone())?;

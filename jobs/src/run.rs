@@ -4,12 +4,13 @@ use crate::config::{Config, ExposeMode};
 use crate::phase::Task;
 use crate::product_key;
 use anyhow::{Context, Result, anyhow, bail};
+use fathom::artifacts::ExposureClips;
 use fathom::associate::Parent;
 use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
 use fathom::coadd::{CoaddPsf, CoaddPsfInput, Decision, SelectExposures, Selection};
 use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
-use fathom::geometry::Tract;
-use fathom::image::{ExposureId, ExposureMeta};
+use fathom::geometry::{Box2, Tract};
+use fathom::image::{Exposure, ExposureId, ExposureMeta};
 use fathom_sim::{Planner, StampLibrary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,9 @@ struct Selected {
     decisions: Arc<BTreeMap<String, Vec<Decision>>>,
 }
 
+/// What becomes of the pixels of an arm's exposures.
+type ArmClips = Arc<BTreeMap<ExposureId, ExposureClips>>;
+
 /// A run as every phase sees it.
 pub struct Run {
     pub config: Config,
@@ -76,7 +80,9 @@ pub struct Run {
     pub exposures: Vec<ExposureEntry>,
     pub layout: Option<Arc<Layout>>,
     visits: Mutex<BTreeMap<usize, ArmInputs>>,
+    matched: Mutex<BTreeMap<usize, ArmInputs>>,
     selected: Mutex<BTreeMap<usize, Selected>>,
+    clips: Mutex<BTreeMap<usize, ArmClips>>,
     psfs: Mutex<BTreeMap<(usize, String), Arc<CoaddPsf>>>,
     mosaics: Mutex<BTreeMap<usize, CoaddMosaic>>,
     parents: Mutex<BTreeMap<usize, Arc<Vec<Parent>>>>,
@@ -111,7 +117,9 @@ impl Run {
             exposures,
             layout,
             visits: Mutex::default(),
+            matched: Mutex::default(),
             selected: Mutex::default(),
+            clips: Mutex::default(),
             psfs: Mutex::default(),
             mosaics: Mutex::default(),
             parents: Mutex::default(),
@@ -156,6 +164,11 @@ impl Run {
     /// A file of an arm.
     pub fn arm_path(&self, arm: usize, name: &str) -> PathBuf {
         PathBuf::from(&self.arms[arm].name).join(name)
+    }
+
+    /// Decisions about artifacts.
+    pub fn clip_path(&self, arm: usize) -> PathBuf {
+        self.arm_path(arm, "clip.h5")
     }
 
     /// Backgrounds matched across the tract.
@@ -223,7 +236,7 @@ impl Run {
     }
 
     fn selected(&self, arm: usize) -> Result<Selected> {
-        let visits = self.visit_inputs(arm)?;
+        let all = self.all_inputs(arm)?;
         let mut cache = self.selected.lock().map_err(|_| anyhow!("a thread died"))?;
         if let Some(found) = cache.get(&arm) {
             return Ok(found.clone());
@@ -231,11 +244,11 @@ impl Run {
         let stage = SelectExposures::new(self.config.select.clone())?;
         let (mut inputs, mut decisions) = (BTreeMap::new(), BTreeMap::new());
         for (name, band, selection) in self.coadd_names() {
-            let all: Vec<_> = visits[band].iter().map(|(meta, visit)| (meta, visit)).collect();
-            let decided = stage.run(selection, &self.tract, band, &all)?;
+            let of_band: Vec<_> = all[band].iter().map(|(meta, visit)| (meta, visit)).collect();
+            let decided = stage.run(selection, &self.tract, band, &of_band)?;
             let is_selected = |(_, d): &(_, &Decision)| d.is_selected;
-            let chosen: Vec<_> = visits[band].iter().zip(&decided).filter(is_selected).map(|(input, _)| input.clone()).collect();
-            inputs.insert(name.clone(), Arc::new(self.with_backgrounds(arm, band, chosen)?));
+            let chosen: Vec<_> = all[band].iter().zip(&decided).filter(is_selected).map(|(input, _)| input.clone()).collect();
+            inputs.insert(name.clone(), Arc::new(chosen));
             decisions.insert(name, decided);
         }
         let found = Selected { inputs: Arc::new(inputs), decisions: Arc::new(decisions) };
@@ -243,26 +256,34 @@ impl Run {
         Ok(found)
     }
 
-    /// The same exposures with the background that the configuration asks for.
-    fn with_backgrounds(
-        &self,
-        arm: usize,
-        band: &str,
-        inputs: Vec<(ExposureMeta, VisitProduct)>,
-    ) -> Result<Vec<(ExposureMeta, VisitProduct)>> {
+    /// Calibrations and visit products of all exposures of an arm, selected or not, by band, in id order, with the background that the
+    /// configuration asks for. Read once.
+    pub fn all_inputs(&self, arm: usize) -> Result<ArmInputs> {
+        let visits = self.visit_inputs(arm)?;
         if self.config.r#match.background == BackgroundMethod::Visit {
-            return Ok(inputs);
+            return Ok(visits);
+        }
+        let mut cache = self.matched.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&arm) {
+            return Ok(found.clone());
         }
         let path = self.path(self.background_path(arm));
-        let mut backgrounds = format::background::read(&path, band)?.exposures;
-        let matched = |(meta, visit): (ExposureMeta, VisitProduct)| {
-            let model = backgrounds.remove(&meta.id).ok_or_else(|| anyhow!("{}: no exposure {}", path.display(), meta.id))?;
-            Ok((meta, VisitProduct { background: ExposureBackground::Matched(model), ..visit }))
-        };
-        inputs.into_iter().map(matched).collect()
+        let mut by_band = BTreeMap::new();
+        for (band, inputs) in visits.iter() {
+            let mut backgrounds = format::background::read(&path, band)?.exposures;
+            let mut matched = Vec::with_capacity(inputs.len());
+            for (meta, visit) in inputs.iter() {
+                let model = backgrounds.remove(&meta.id).ok_or_else(|| anyhow!("{}: no exposure {}", path.display(), meta.id))?;
+                matched.push((meta.clone(), VisitProduct { background: ExposureBackground::Matched(model), ..visit.clone() }));
+            }
+            by_band.insert(band.clone(), Arc::new(matched));
+        }
+        let found = Arc::new(by_band);
+        cache.insert(arm, found.clone());
+        Ok(found)
     }
 
-    /// Calibrations and visit products of all exposures of an arm, by band, in id order, with each visit's own background. Read once.
+    /// The same with each visit's own background. Read once.
     pub fn visit_inputs(&self, arm: usize) -> Result<ArmInputs> {
         let mut cache = self.visits.lock().map_err(|_| anyhow!("a thread died"))?;
         if let Some(found) = cache.get(&arm) {
@@ -286,6 +307,39 @@ impl Run {
         let found = Arc::new(by_band.into_iter().map(|(b, v)| (b, Arc::new(v))).collect::<BTreeMap<_, _>>());
         cache.insert(arm, found.clone());
         Ok(found)
+    }
+
+    /// Artifacts of an arm's exposures; none where they are not looked for. Read once.
+    pub fn clips(&self, arm: usize) -> Result<ArmClips> {
+        let mut cache = self.clips.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&arm) {
+            return Ok(found.clone());
+        }
+        let mut clips = BTreeMap::new();
+        if self.config.artifacts.find {
+            for band in &self.config.run.bands {
+                clips.extend(format::clip::read(&self.path(self.clip_path(arm)), band)?);
+            }
+        }
+        let found = Arc::new(clips);
+        cache.insert(arm, found.clone());
+        Ok(found)
+    }
+
+    /// The part of an exposure under a box as every coadd takes it, and whatever is compared with a coadd: artifacts masked, sanitised.
+    pub fn exposure(
+        &self,
+        arm: usize,
+        id: &ExposureId,
+        part: &Box2,
+        clips: &BTreeMap<ExposureId, ExposureClips>,
+    ) -> Result<Exposure, format::FormatError> {
+        let mut exposure = format::exposure::read(&self.path(self.exposure_path(arm, &id.0)), Some(part))?;
+        if let Some(clips) = clips.get(id) {
+            clips.apply(&mut exposure);
+        }
+        exposure.sanitize();
+        Ok(exposure)
     }
 
     /// The PSF of a band's coadd.

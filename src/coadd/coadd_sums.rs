@@ -45,13 +45,14 @@ pub struct CoaddSums {
 /// Why a row of the sums is a slice.
 const ROWS: &str = "rows of an array in standard layout are contiguous";
 
-/// Saturation is a property of the source, which one sees best under the kernel: `SAT` if one of the taps around (`x`, `y`) has it.
+/// Why a place has no value, where the coadd tells: saturation, which is a property of the source, and artifacts that were cut. `SAT` and
+/// `CLIPPED` if one of the taps around (`x`, `y`) has them.
 #[cold]
-fn saturated_under(exposure: &Exposure, kernel: &Lanczos, x: f64, y: f64) -> u32 {
+fn reasons_under(exposure: &Exposure, kernel: &Lanczos, x: f64, y: f64) -> u32 {
     let n = kernel.n_taps() as i32;
     let first = |v: f64| (floor(v) + kernel.first_tap()) as i32;
     let taps = Box2::new(first(x), first(y), n, n).intersect(&exposure.bbox);
-    exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m) & MaskPlane::Sat.bit()
+    exposure.mask.slice(exposure.bbox.slice_of(&taps)).iter().fold(0, |a, m| a | m) & (MaskPlane::Sat.bit() | MaskPlane::Clipped.bit())
 }
 
 impl CoaddSums {
@@ -166,7 +167,7 @@ impl CoaddSums {
                     }
                     n_pixels += adder.add(&warped, &run, &mut row);
                     for i in (0..run.columns.len()).filter(|&i| warped.outcome[i] == Outcome::Masked) {
-                        row.mask[run.columns.start + i] |= saturated_under(exposure, kernel, run.x()[i], run.y()[i]);
+                        row.mask[run.columns.start + i] |= reasons_under(exposure, kernel, run.x()[i], run.y()[i]);
                     }
                 }
                 n_pixels

@@ -166,7 +166,8 @@ impl PsfMatcher {
     }
 
     /// The exposure's PSF on the tract's pixels, warped as its pixels are; the exposure's middle where `at` is not on it.
-    fn warped_psf(&self, meta: &ExposureMeta, at: PixelPoint) -> Array2<f64> {
+    #[must_use]
+    pub fn warped_psf(&self, meta: &ExposureMeta, at: PixelPoint) -> Array2<f64> {
         let bbox = meta.bbox();
         let on_exposure = meta.wcs.sky_to_pixel(self.tract_wcs.pixel_to_sky(at));
         let at = match on_exposure {

@@ -1,9 +1,11 @@
 //! Files: the only module that names HDF5 and FITS. One file per product; each page here is its specification.
 
 pub mod any_table;
+pub mod artifacts;
 pub mod background;
 pub mod blends;
 mod calibration;
+pub mod clip;
 pub mod coadd;
 mod error;
 pub mod export;

@@ -91,5 +91,5 @@ impl MaskPlane {
     }
 
     /// Bits that make an exposure's pixel useless: it contributes nothing to any coadd.
-    pub const UNUSABLE: u32 = Self::Bad.bit() | Self::Sat.bit() | Self::Cr.bit() | Self::NoData.bit();
+    pub const UNUSABLE: u32 = Self::Bad.bit() | Self::Sat.bit() | Self::Cr.bit() | Self::NoData.bit() | Self::Clipped.bit();
 }

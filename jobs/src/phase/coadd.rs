@@ -1,6 +1,6 @@
 //! coadd: the coadds of all bands of a patch.
 
-use super::{Phase, Task, deep_background::DeepBackgroundPhase, visit::Visit};
+use super::{Phase, Task, clip::Clip, deep_background::DeepBackgroundPhase, visit::Visit};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
@@ -28,17 +28,17 @@ impl Phase for Coadd {
     }
 
     fn about(&self) -> &'static str {
-        "Selects the exposures of every band and stacks them on a patch: direct coadd, likelihood maps, PSF inputs, noise covariance.\n\nReads: <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/background.h5 if backgrounds are matched.\nWrites: <arm>/coadd/<patch>.h5."
+        "Selects the exposures of every band and stacks them on a patch: direct coadd, likelihood maps, PSF inputs, noise covariance.\n\nReads: <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/background.h5 if backgrounds are matched, <arm>/clip.h5 if artifacts are looked for.\nWrites: <arm>/coadd/<patch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let config = product_key::section(&(&run.config.coadd, &run.config.select));
         let cells = format!("{:?} {} {:?}", run.tract.bbox(), run.config.sky_map.cell_px, run.tract.wcs().cards());
-        let (visits, backgrounds) = (Visit.tasks(run)?, DeepBackgroundPhase.tasks(run)?);
+        let (visits, backgrounds, clips) = (Visit.tasks(run)?, DeepBackgroundPhase.tasks(run)?, Clip.tasks(run)?);
         let mut tasks = Vec::new();
         for (arm, a) in run.arms.iter().enumerate() {
             let mut inputs = run.used_keys(arm, &visits);
-            inputs.extend(backgrounds.iter().filter(|t| t.arm == arm).map(|t| t.key.as_str()));
+            inputs.extend(backgrounds.iter().chain(&clips).filter(|t| t.arm == arm).map(|t| t.key.as_str()));
             for (index, patch) in run.tract.patches().into_iter().enumerate() {
                 let bbox = format!("{:?}", patch.bbox);
                 let parts = [config.as_str(), &cells, &bbox].into_iter().chain(inputs.iter().copied());
@@ -60,7 +60,7 @@ impl Phase for Coadd {
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
         let stage = MakeCoadd::new(run.config.coadd.clone())?;
         let patch = run.tract.patches()[task.index];
-        let inputs = run.band_inputs(task.arm)?;
+        let (inputs, clips) = (run.band_inputs(task.arm)?, run.clips(task.arm)?);
         let decisions = run.decisions(task.arm)?;
         let make = |name: &str, windows: &WindowSink| -> Result<BandCoadd, MakeError> {
             let all: Vec<_> = inputs[name].iter().map(|(m, v)| (m, v)).collect();
@@ -70,10 +70,7 @@ impl Phase for Coadd {
                 let (meta, visit) = all[i];
                 let needed = stage.needed(&run.tract, &patch, meta);
                 if !needed.is_empty() {
-                    let path = run.path(run.exposure_path(task.arm, &meta.id.0));
-                    let mut exposure = fathom::format::exposure::read(&path, Some(&needed))?;
-                    exposure.sanitize();
-                    sums.add(i, &exposure, visit);
+                    sums.add(i, &run.exposure(task.arm, &meta.id, &needed, &clips)?, visit);
                 }
                 Ok(())
             };

@@ -1,8 +1,10 @@
 //! The phases of a run, as data: what each needs, makes, and how a task of it is done.
 
+mod artifacts;
 mod assess;
 mod associate;
 pub mod batch;
+mod clip;
 mod coadd;
 mod deblend;
 mod deep_background;
@@ -72,13 +74,15 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 14] = [
+pub const PHASES: [&dyn Phase; 16] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
     &r#match::Match,
     &solve::Solve,
     &deep_background::DeepBackgroundPhase,
+    &artifacts::Artifacts,
+    &clip::Clip,
     &coadd::Coadd,
     &detect::Detect,
     &associate::Associate,

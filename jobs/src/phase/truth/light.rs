@@ -172,11 +172,10 @@ fn pairs(boxes: &[Box2]) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// The part of an exposure under a box.
+/// The part of an exposure under a box, as the coadd takes it.
 pub fn pixels(run: &Run, arm: usize, meta: &ExposureMeta, region: &Box2) -> Result<Exposure> {
-    let mut exposure = fathom::format::exposure::read(&run.path(run.exposure_path(arm, &meta.id.0)), Some(region))?;
-    exposure.sanitize();
-    Ok(exposure)
+    let clips = run.clips(arm)?;
+    Ok(run.exposure(arm, &meta.id, region, &clips)?)
 }
 
 /// Inverse variance \[1/ADU²\] of all that is in the pixels, by the exposure's own variance plane; 0 at unusable pixels.

@@ -136,15 +136,14 @@ fn masks_under(
     boxes: impl Iterator<Item = Box2>,
 ) -> Result<Vec<Option<Exposure>>> {
     let whole = boxes.reduce(|a, b| a.union(&b)).unwrap_or(Box2::new(0, 0, 0, 0));
+    let clips = run.clips(arm)?;
     let read = |meta: &ExposureMeta| -> Result<Option<Exposure>> {
         // A box's image lies in that of a larger box, but for the rounding of the nodes between which positions are interpolated.
         let under = stage.under(&run.tract, &whole, meta).grown(2).intersect(&meta.bbox());
         if under.is_empty() {
             return Ok(None);
         }
-        let mut exposure = fathom::format::exposure::read(&run.path(run.exposure_path(arm, &meta.id.0)), Some(&under))?;
-        exposure.sanitize();
-        Ok(Some(exposure))
+        Ok(Some(run.exposure(arm, &meta.id, &under, &clips)?))
     };
     all.iter().map(|(meta, _)| read(meta)).collect()
 }
