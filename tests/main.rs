@@ -5,6 +5,7 @@ mod assess;
 mod background;
 mod bad_input;
 mod catalog_access;
+mod combine;
 mod commands;
 mod comparison;
 mod failures;

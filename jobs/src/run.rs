@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use fathom::associate::Parent;
 use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
 use fathom::coadd::{CoaddPsf, CoaddPsfInput};
-use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
-use fathom::geometry::Tract;
+use fathom::format::{self, coadd::CoaddMosaic, combined::CombinedMosaic, import::ImportItem, import::Layout};
+use fathom::geometry::{Patch, Tract};
 use fathom::image::{ExposureId, ExposureMeta};
 use fathom_sim::{Planner, StampLibrary};
 use std::collections::BTreeMap;
@@ -276,6 +276,12 @@ impl Run {
         let mut cache = self.mosaics.lock().map_err(|_| anyhow!("a thread died"))?;
         let paths = || self.tract.patches().iter().map(|p| self.path(self.piece_path(arm, "coadd", &p.id.to_string()))).collect();
         Ok(cache.entry(arm).or_insert_with(|| CoaddMosaic::new(self.tract.clone(), paths())).clone())
+    }
+
+    /// What the combine phase made of an arm, as one image.
+    pub fn combined(&self, arm: usize) -> CombinedMosaic {
+        let path = |p: &Patch| self.path(self.piece_path(arm, "combined", &p.id.to_string()));
+        CombinedMosaic::new(self.tract.clone(), self.tract.patches().iter().map(path).collect())
     }
 
     /// The real galaxies that the sky may name. Read once.

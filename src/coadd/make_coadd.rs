@@ -1,5 +1,6 @@
 //! Makes the coadds of one band on one patch, exposure by exposure.
 
+use super::autocorrelation::{AutocorrelationSums, half_width_for};
 use super::covariance::CovarianceSums;
 use super::kernel::Lanczos;
 use super::likelihood::{Correlator, LikelihoodTerms, outer_reach_px, pixels_for, tile_of};
@@ -75,6 +76,7 @@ pub struct CoaddSums {
     mask: Array2<u32>,
     inputs_wyx: Array3<u64>,
     covariance: CovarianceSums,
+    autocorrelation: AutocorrelationSums,
 }
 
 /// Why a row of the sums is a slice.
@@ -82,6 +84,11 @@ const ROWS: &str = "rows of an array in standard layout are contiguous";
 
 fn center(meta: &ExposureMeta) -> PixelPoint {
     PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
+}
+
+/// Side of the exposure's pixel in pixels of `scale_arcsec`.
+fn native_px(meta: &ExposureMeta, scale_arcsec: f64) -> f64 {
+    meta.wcs.pixel_area_arcsec2(center(meta)).sqrt() / scale_arcsec
 }
 
 /// Weight of an exposure in the direct coadd: √(Σφ²)/σ² at its centre, with φ in tract pixels.
@@ -174,12 +181,14 @@ impl MakeCoadd {
         let scale = tract.config().pixel_scale_arcsec;
         let (mut fwhm, mut weights, mut finest) = (0.0, 0.0, f64::INFINITY);
         for ((meta, _), input) in all.iter().zip(&inputs) {
-            let native_px = meta.wcs.pixel_area_arcsec2(center(meta)).sqrt() / scale;
+            let native_px = native_px(meta, scale);
             fwhm += input.weight * meta.psf.fwhm_px(center(meta)) * native_px;
             weights += input.weight;
             finest = native_px.recip().min(finest);
         }
         let kernel = Lanczos::new(self.config.lanczos_order);
+        // Light alone has no noise to be correlated.
+        let lags = if cells.is_empty() { 0 } else { half_width_for(all.iter().map(|(meta, _)| (*meta, native_px(meta, scale)))) };
         Ok(CoaddSums {
             band: band.to_owned(),
             tract: tract.clone(),
@@ -192,7 +201,8 @@ impl MakeCoadd {
             likelihood: Array2::from_elem(shape, LikelihoodTerms::default()),
             mask: Array2::zeros(shape),
             inputs_wyx: Array3::zeros((inputs.len().div_ceil(64), shape.0, shape.1)),
-            covariance: CovarianceSums::new(cells, kernel.n_taps(), finest),
+            covariance: CovarianceSums::new(cells.clone(), kernel.n_taps(), finest),
+            autocorrelation: AutocorrelationSums::new(cells, lags),
             kernel,
             inputs,
         })
@@ -285,6 +295,7 @@ impl CoaddSums {
         if by_tile.is_empty() {
             return;
         }
+        self.autocorrelation.add(&self.tract, meta, prepared, |at| jacobian_at(self.tract.wcs(), &meta.wcs, at));
         let correlator = Correlator::new(meta);
         let (xs, ys) = (xs.as_slice().expect("standard layout"), ys.as_slice().expect("standard layout"));
         let found: Vec<Vec<(u32, LikelihoodTerms)>> = by_tile
@@ -330,6 +341,7 @@ impl CoaddSums {
             phi3: plane(&|t| t.phi3),
             omega: plane(&|t| t.omega),
             covariance: self.covariance.finish(),
+            autocorrelation: self.autocorrelation.finish(),
             fwhm_px: self.fwhm_px,
             band: self.band,
             bbox: self.bbox,

@@ -1,9 +1,11 @@
-//! Coaddition: warp, direct stack, likelihood maps, the coadd's PSF.
+//! Coaddition: warp, direct stack, likelihood maps, the coadd's PSF; proper coadds and multi-band maps made from them.
 //!
 //! Everything is anchored to the tract's cells or to fixed tiles of an exposure, never to a patch.
 
+mod autocorrelation;
 mod band_coadd;
 mod coadd_psf;
+mod combine;
 mod convolve;
 mod covariance;
 mod fft2;
@@ -12,8 +14,14 @@ mod likelihood;
 mod make_coadd;
 mod mapping;
 mod matched_warp;
+mod morphology;
+pub mod multi_band;
 mod noise_statistics;
 mod prepared;
+mod proper;
+mod proper_coadd;
+#[cfg(test)]
+mod proper_tests;
 mod psf_match;
 mod psf_sums;
 mod stack;
@@ -21,9 +29,14 @@ mod stack;
 mod tests;
 mod warp;
 
+pub use autocorrelation::{CellAutocorrelation, PsfAutocorrelation, noise_curvature};
 pub use band_coadd::{BandCoadd, CoaddInputRecord, NoiseCovariance};
 pub use coadd_psf::{CoaddPsf, CoaddPsfInput};
+pub use combine::{Combine, CombineConfig, CombineError, MadeMap, MapConfig, MapKind, MultiBandCoadd, MultiBandMap, SedConfig};
 pub use make_coadd::{CoaddConfig, CoaddError, CoaddSums, MakeCoadd};
 pub use matched_warp::{MatchedWarp, PsfMatcher};
+pub use morphology::{MAX_PHI_DEVIATION, exponential_stamp, is_uniform, phi_of_morphology, psi_of_morphology, stamp_autocorrelation};
 pub use noise_statistics::{NoiseStatistics, noise_statistics};
+pub use proper::{ProperCell, ProperFilter};
+pub use proper_coadd::{ProperCoadd, proper_coadd};
 pub use psf_match::{gaussian_psf, matching_kernel, target_fwhm_px};

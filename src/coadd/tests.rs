@@ -10,14 +10,14 @@ use crate::random::keyed_rng;
 use ndarray::Array2;
 use rand_distr::{Distribution, Normal};
 
-const CALIB: f64 = 2.5;
-const SIGMA_ADU: f64 = 4.0;
+pub(super) const CALIB: f64 = 2.5;
+pub(super) const SIGMA_ADU: f64 = 4.0;
 
-fn tract() -> Tract {
+pub(super) fn tract() -> Tract {
     Tract::new(&SkyMapConfig { cell_px: 64, tract_cells: [4, 4], patches: [1, 1], ..SkyMapConfig::default() }).unwrap()
 }
 
-fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Exposure {
+pub(super) fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Exposure {
     let s = scale_arcsec / 3600.0;
     let (sin, cos) = f64::sin_cos(angle);
     let n = 330;
@@ -44,7 +44,7 @@ fn exposure(fwhm_px: f64, angle: f64, scale_arcsec: f64, offset_px: f64) -> Expo
     Exposure::new(meta, Array2::zeros((n, n)), Array2::from_elem((n, n), v), Array2::zeros((n, n))).unwrap()
 }
 
-fn visit(e: &Exposure) -> VisitProduct {
+pub(super) fn visit(e: &Exposure) -> VisitProduct {
     VisitProduct {
         id: e.meta.id.clone(),
         background: ExposureBackground::constant(e.bbox, 0.0),
@@ -56,7 +56,7 @@ fn visit(e: &Exposure) -> VisitProduct {
 }
 
 /// Draws a star of a given flux at a tract position.
-fn add_star(e: &mut Exposure, tract: &Tract, at: PixelPoint, flux_njy: f64) {
+pub(super) fn add_star(e: &mut Exposure, tract: &Tract, at: PixelPoint, flux_njy: f64) {
     let p = e.meta.wcs.sky_to_pixel(tract.wcs().pixel_to_sky(at)).unwrap();
     let (px, py) = p.pixel();
     let stamp = e.meta.psf.stamp(p, p.x - f64::from(px), p.y - f64::from(py));
@@ -68,7 +68,7 @@ fn add_star(e: &mut Exposure, tract: &Tract, at: PixelPoint, flux_njy: f64) {
     }
 }
 
-fn coadd_on(exposures: &[Exposure], bbox: Box2) -> BandCoadd {
+pub(super) fn coadd_on(exposures: &[Exposure], bbox: Box2) -> BandCoadd {
     let stage = MakeCoadd::new(CoaddConfig::default()).unwrap();
     let visits: Vec<_> = exposures.iter().map(visit).collect();
     let all: Vec<_> = exposures.iter().map(|e| &e.meta).zip(&visits).collect();

@@ -4,6 +4,7 @@ mod assess;
 mod associate;
 pub mod batch;
 mod coadd;
+mod combine;
 mod deblend;
 mod deep_background;
 mod detect;
@@ -72,7 +73,7 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 14] = [
+pub const PHASES: [&dyn Phase; 15] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
@@ -80,6 +81,7 @@ pub const PHASES: [&dyn Phase; 14] = [
     &solve::Solve,
     &deep_background::DeepBackgroundPhase,
     &coadd::Coadd,
+    &combine::CombinePhase,
     &detect::Detect,
     &associate::Associate,
     &deblend::Deblend,
