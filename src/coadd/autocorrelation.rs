@@ -9,9 +9,12 @@ use crate::image::{ExposureMeta, spline};
 use ndarray::{Array2, Array3, ArrayView2};
 use rayon::prelude::*;
 use rustfft::num_complex::Complex64;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A(d) = Σ_e (φ_e ⋆ φ_e)(J_e d)/v_e on the tract's pixel lags d, one a cell, over the exposures that cover it.
 ///
+/// As Ψ is sampled: with the mean gain over the sub-pixel phases, which lowers A(0) by 6e-4 for an FWHM of 2.5 px and less for others.
 /// Away from masks and edges, A(0) = Φ, Cov(Ψ(x), Ψ(x + d)) = A(d), and a point source of flux F at x adds F A(d) to Ψ(x + d).
 #[derive(Debug, Clone, PartialEq)]
 pub struct PsfAutocorrelation {
@@ -56,17 +59,24 @@ pub fn noise_curvature(lags: ArrayView2<f32>) -> f64 {
 /// Sample positions along a cell's side: the share of them on an exposure is the share of the cell that it covers.
 const SAMPLES: usize = 6;
 
-/// Share of ΣA(d) that may lie outside the lags that are kept.
-const OUTSIDE_SHARE: f64 = 5e-4;
+/// Spacing of the places of an exposure at which the autocorrelation of a varying PSF is made, bilinear between \[exposure pixel\].
+const NODE_PX: f64 = 128.0;
 
-/// Half-width at least and at most \[tract pixel\]. With cells of 64 px the widest takes 4 bytes a pixel of the coadd, Moffat PSFs of 3.5 px
-/// (h = 19) 1.5 bytes, beside 30 of the planes.
+/// Share of ΣA(d) that may lie outside the lags that are kept.
+const OUTSIDE_SHARE: f64 = 1e-4;
+
+/// Half-width at least and at most \[tract pixel\]. With cells of 64 px the widest takes 4.1 bytes a pixel of the coadd, Moffat PSFs of 3.5 px
+/// (h = 21) 1.8, beside 28 of its planes.
 const HALF_WIDTHS: std::ops::RangeInclusive<usize> = 4..=32;
 
 /// One exposure's PSF as Fourier transforms, from which its autocorrelation at any place takes one transform back.
+///
+/// The autocorrelation is made once an exposure, or at nodes if the PSF varies, and sampled at J d for every cell.
 struct PsfSpectrum<'a> {
     meta: &'a ExposureMeta,
     fft: RealFft2,
+    /// Of the grid with half the step.
+    fine: RealFft2,
     /// b̂_k.
     basis: Vec<Array2<Complex64>>,
     /// Lags up to this can be asked for \[exposure pixel\].
@@ -78,7 +88,39 @@ impl<'a> PsfSpectrum<'a> {
         // No lag of the stamp comes round the edge to one that is asked for, nor to the spline's taps around it.
         let fft = RealFft2::new(fast_length(2 * meta.psf.radius_px() + 1 + reach + spline::PREFILTER_MARGIN_PX));
         let basis = (0..meta.psf.n_basis()).map(|k| fft.of_stamp(meta.psf.basis_stamp(k, 0.0, 0.0).view())).collect();
-        Self { meta, fft, basis, reach }
+        Self { meta, fine: RealFft2::new(2 * fft.n()), fft, basis, reach }
+    }
+
+    /// Lags at the nodes around all these places; one node does for a PSF that does not vary.
+    fn nodes(&self, places: impl Iterator<Item = PixelPoint>) -> BTreeMap<(i32, i32), Array2<f64>> {
+        let around: BTreeSet<_> = places.flat_map(|at| self.weights(at)).map(|(node, _)| node).collect();
+        let at = |(i, j): (i32, i32)| PixelPoint::new(f64::from(i) * NODE_PX, f64::from(j) * NODE_PX);
+        around.into_par_iter().map(|node| (node, self.lags(at(node)))).collect()
+    }
+
+    /// Nodes around a place with their bilinear weights.
+    fn weights(&self, at: PixelPoint) -> Vec<((i32, i32), f64)> {
+        if self.meta.psf.is_constant() {
+            return vec![((0, 0), 1.0)];
+        }
+        let split = |v: f64| {
+            let i = (v / NODE_PX).floor();
+            (i as i32, v / NODE_PX - i)
+        };
+        let ((i, u), (j, v)) = (split(at.x), split(at.y));
+        vec![((i, j), (1.0 - u) * (1.0 - v)), ((i + 1, j), u * (1.0 - v)), ((i, j + 1), (1.0 - u) * v), ((i + 1, j + 1), u * v)]
+    }
+
+    /// Lags at a place, between those of the nodes around it.
+    fn between<'n>(&self, nodes: &'n BTreeMap<(i32, i32), Array2<f64>>, at: PixelPoint) -> Cow<'n, Array2<f64>> {
+        match self.weights(at).as_slice() {
+            [(only, _)] => Cow::Borrowed(&nodes[only]),
+            several => {
+                let mut sum = Array2::zeros(nodes[&several[0].0].dim());
+                several.iter().for_each(|(node, weight)| sum.scaled_add(*weight, &nodes[node]));
+                Cow::Owned(sum)
+            }
+        }
     }
 
     /// |φ̂|² of the PSF at a place.
@@ -93,18 +135,43 @@ impl<'a> PsfSpectrum<'a> {
         psf
     }
 
-    /// (φ ⋆ φ)(δ) as coefficients of a quintic B-spline, the lag 0 in the middle.
+    /// (φ ⋆ φ)(δ), as the mean over sub-pixel phases of what sampling by a quintic spline makes of it, as spline coefficients with two a pixel, the
+    /// lag 0 in the middle: on a grid twice as fine the spline's own error vanishes.
     fn lags(&self, at: PixelPoint) -> Array2<f64> {
-        let n = self.fft.n();
-        // β⁵ at the integers: 66, 26, 1 (over 120).
-        let sampled = |k: usize| {
-            let w = std::f64::consts::TAU * k as f64 / n as f64;
-            (66.0 + 52.0 * w.cos() + 2.0 * (2.0 * w).cos()) / 120.0
-        };
-        let mut power = self.power(at);
-        power.indexed_iter_mut().for_each(|((kx, ky), v)| *v /= sampled(kx) * sampled(ky));
-        centred(&self.fft.inverse(power), self.reach + 3)
+        let (n, fine) = (self.fft.n(), self.fine.n());
+        let power = self.power(at);
+        let mut spectrum = Array2::zeros((fine / 2 + 1, fine));
+        // The power at the Nyquist frequency, of either sign, is left out: there is next to none.
+        for (kx, ky) in (0..n / 2).flat_map(|kx| (0..n).filter(|ky| *ky != n / 2).map(move |ky| (kx, ky))) {
+            let to = if ky > n / 2 { ky + fine - n } else { ky };
+            let of = |k: usize, at: usize| {
+                let signed = if k > n / 2 { k as f64 - n as f64 } else { k as f64 };
+                spline_gain(signed / n as f64) / sampled_spline(at as f64 / fine as f64)
+            };
+            // Four values of the fine grid for one.
+            spectrum[[kx, to]] = power[[kx, ky]] * (4.0 * of(kx, kx) * of(ky, to));
+        }
+        centred(&self.fine.inverse(spectrum), 2 * self.reach + 3)
     }
+}
+
+/// Σ_n β⁵(n) exp(-2πi k n) of the quintic B-spline, k in cycles per pixel: 66, 26, 1 (over 120) at the integers.
+fn sampled_spline(k: f64) -> f64 {
+    let w = std::f64::consts::TAU * k;
+    (66.0 + 52.0 * w.cos() + 2.0 * (2.0 * w).cos()) / 120.0
+}
+
+/// Gain of sampling by a quintic spline at frequency k (cycles per pixel of the exposure), mean over the phases: transform of the interpolating spline, sinc⁶ over the
+/// sampled B-spline.
+pub(super) fn spline_gain(k: f64) -> f64 {
+    let x = std::f64::consts::PI * k;
+    let sinc = if x.abs() < 1e-9 { 1.0 } else { x.sin() / x };
+    sinc.powi(6) / sampled_spline(k)
+}
+
+/// Power that sampling by a quintic spline leaves of white noise at frequency k, its images in, mean over the phases.
+pub(super) fn spline_noise(k: f64) -> f64 {
+    (-3..=3).map(|m| spline_gain(k + f64::from(m)).powi(2)).sum()
 }
 
 fn center(meta: &ExposureMeta) -> PixelPoint {
@@ -157,18 +224,11 @@ impl AutocorrelationSums {
         }
         let h = self.half_width as i64;
         let spectrum = PsfSpectrum::new(meta, reach_px(tract, meta, self.half_width));
-        let middle = (spectrum.reach + 3) as f64;
-        let shared = meta.psf.is_constant().then(|| spectrum.lags(center(meta)));
+        let middle = (2 * spectrum.reach + 3) as f64;
+        let nodes = spectrum.nodes(covered.iter().flatten().map(|c| c.at));
         (covered, &mut self.sums, &mut self.weights).into_par_iter().for_each(|(covered, sum, weight)| {
             let Some(Covered { at, jacobian: j, inverse_variance }) = covered else { return };
-            let own;
-            let lags = match &shared {
-                Some(lags) => lags,
-                None => {
-                    own = spectrum.lags(at);
-                    &own
-                }
-            };
+            let lags = spectrum.between(&nodes, at);
             *weight += inverse_variance / area_ratio(&j);
             // A(-d) = A(d): half of the lags are enough.
             for dy in 0..=h {
@@ -178,7 +238,7 @@ impl AutocorrelationSums {
                     if u.abs().max(v.abs()) > spectrum.reach as f64 {
                         continue;
                     }
-                    let value = inverse_variance * spline::value(lags.view(), middle + u, middle + v);
+                    let value = inverse_variance * spline::value(lags.view(), middle + 2.0 * u, middle + 2.0 * v);
                     sum[[(dy + h) as usize, (dx + h) as usize]] += value;
                     if (dx, dy) != (0, 0) {
                         sum[[(h - dy) as usize, (h - dx) as usize]] += value;

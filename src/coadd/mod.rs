@@ -24,6 +24,8 @@ mod proper_coadd;
 mod proper_tests;
 mod psf_match;
 mod psf_sums;
+#[cfg(test)]
+mod signal_to_noise_tests;
 mod stack;
 #[cfg(test)]
 mod tests;

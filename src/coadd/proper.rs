@@ -1,7 +1,7 @@
 //! The proper coadd of a cell: Ψ made white, with the PSF that then holds.
 //!
 //! The noise of Ψ has the power Â(k), the Fourier transform of the cell's autocorrelation, and a point source of flux F has F Â(k); so
-//! Ψ̂/√Â has white noise and the PSF √Â (Kaiser 2004; Zackay & Ofek 2017, ApJ 836, 188, equation 7). |φ̂|² falls by orders
+//! Ψ̂/√Â has white noise and the PSF √Â (Kaiser 2004; Zackay & Ofek 2017, ApJ 836, 188). |φ̂|² falls by orders
 //! of magnitude towards the Nyquist frequency, where the division only makes noise; the filter here,
 //!
 //! K̂(k) = W^(-1/2) (Â² + (ε/4)² Â(0)²)^(-1/4),
@@ -13,7 +13,7 @@
 //! Where Φ differs from A(0), beside masks and edges, Ψ A(0)/Φ stands for Ψ: the best flux at every pixel, though not with the cell's PSF. Pixels
 //! where it differs by more than 5 % are marked `INEXACT_PSF`, and so are those to whose sources pixels without data are near.
 
-use super::autocorrelation::CellAutocorrelation;
+use super::autocorrelation::{CellAutocorrelation, spline_gain, spline_noise};
 use super::fft2::{RealFft2, fast_length};
 use super::morphology::{centred, is_uniform};
 use crate::image::MaskPlane;
@@ -98,11 +98,18 @@ impl ProperFilter {
         let lost = gain - kernel.sum();
         kernel.scaled_add(lost / broad.sum(), &broad);
         let spectrum = fft.of_stamp(kernel.view()).mapv(|k| Complex64::new(k.re, 0.0));
-        let times = |power: i32| {
-            let product = Zip::from(&signal).and(&spectrum).map_collect(|a, k| Complex64::new(a.re * k.re.powi(power), 0.0));
-            centred(&fft.inverse(product), h)
+        let psf = centred(&fft.inverse(Zip::from(&signal).and(&spectrum).map_collect(|a, k| a.re * k)), h);
+        // A has the gain of Ψ's sampling once; noise has it squared, and the images of what is beyond the Nyquist frequency. On exposure pixels
+        // of the tract's size, near enough: it matters where there is hardly a signal.
+        let n = fft.n();
+        let noise = |k: usize| {
+            let k = k.min(n - k) as f64 / n as f64;
+            spline_noise(k) / spline_gain(k)
         };
-        let (psf, covariance_njy2) = (times(1), times(2));
+        let axis: Vec<f64> = (0..n).map(noise).collect();
+        let mut power = Zip::from(&signal).and(&spectrum).map_collect(|a, k| a.re * k * k);
+        power.indexed_iter_mut().for_each(|((kx, ky), p)| *p *= axis[kx] * axis[ky]);
+        let covariance_njy2 = centred(&fft.inverse(power), h);
         let reach_px = (1..=h).find(|&r| lags[[h, h + r]].max(lags[[h + r, h]]) < NEAR_SHARE * lags[[h, h]]).unwrap_or(h).min(b);
         Self { border_px, reach_px, phi_of_cell: lags[[h, h]], weight: autocorrelation.weight, psf, covariance_njy2, spectrum, fft }
     }
