@@ -2,7 +2,7 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 16] = [
+const PHASES: [&str; 17] = [
     "sky",
     "expose",
     "visit",
@@ -12,6 +12,7 @@ const PHASES: [&str; 16] = [
     "artifacts",
     "clip",
     "coadd",
+    "combine",
     "detect",
     "associate",
     "deblend",

@@ -7,6 +7,7 @@ mod background;
 mod bad_input;
 mod catalog_access;
 mod coadd;
+mod combine;
 mod commands;
 mod comparison;
 mod failures;

@@ -8,8 +8,8 @@ use fathom::artifacts::ExposureClips;
 use fathom::associate::Parent;
 use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
 use fathom::coadd::{CoaddPsf, CoaddPsfInput, Decision, SelectExposures, Selection};
-use fathom::format::{self, coadd::CoaddMosaic, import::ImportItem, import::Layout};
-use fathom::geometry::{Box2, Tract};
+use fathom::format::{self, coadd::CoaddMosaic, combined::CombinedMosaic, import::ImportItem, import::Layout};
+use fathom::geometry::{Box2, Patch, Tract};
 use fathom::image::{Exposure, ExposureId, ExposureMeta};
 use fathom_sim::{Planner, StampLibrary};
 use std::collections::BTreeMap;
@@ -369,6 +369,12 @@ impl Run {
         let mut cache = self.mosaics.lock().map_err(|_| anyhow!("a thread died"))?;
         let paths = || self.tract.patches().iter().map(|p| self.path(self.piece_path(arm, "coadd", &p.id.to_string()))).collect();
         Ok(cache.entry(arm).or_insert_with(|| CoaddMosaic::new(self.tract.clone(), paths())).clone())
+    }
+
+    /// What the combine phase made of an arm, as one image.
+    pub fn combined(&self, arm: usize) -> CombinedMosaic {
+        let path = |p: &Patch| self.path(self.piece_path(arm, "combined", &p.id.to_string()));
+        CombinedMosaic::new(self.tract.clone(), self.tract.patches().iter().map(path).collect())
     }
 
     /// The real galaxies that the sky may name. Read once.

@@ -1,6 +1,6 @@
 //! The coadd of one band on the pixels of one patch.
 
-use super::Decision;
+use super::{Decision, PsfAutocorrelation};
 use crate::geometry::Box2;
 use crate::image::ExposureId;
 use ndarray::{Array2, Array3};
@@ -75,6 +75,8 @@ pub struct BandCoadd {
     pub phi_morphology: Vec<Array2<f32>>,
     /// Covariance of the direct coadd's noise.
     pub covariance: NoiseCovariance,
+    /// Autocorrelation of the PSFs, per cell.
+    pub autocorrelation: PsfAutocorrelation,
     /// Mean FWHM of the band's PSF on the tract \[pixel\], weighted as the coadd (one number for the tract).
     pub fwhm_px: f64,
 }

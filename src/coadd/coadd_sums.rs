@@ -1,10 +1,11 @@
 //! The sums of one band on one patch while exposures are added, and the coadd that they make.
 
+use super::autocorrelation::{AutocorrelationSums, half_width_for};
 use super::covariance::CovarianceSums;
 use super::kernel::Lanczos;
 use super::likelihood::{Correlator, LikelihoodTerms, RunScratch};
 use super::make_coadd::{CoaddConfig, CoaddEdges, direct_weight};
-use super::mapping::{Mapping, image_of};
+use super::mapping::{Mapping, image_of, jacobian_at};
 use super::phi_morphology::MorphologyCorrelator;
 use super::prepared::Prepared;
 use super::stack::{RowSums, RunAdder};
@@ -40,6 +41,7 @@ pub struct CoaddSums {
     mask: Array2<u32>,
     inputs_wyx: Array3<u64>,
     covariance: CovarianceSums,
+    autocorrelation: AutocorrelationSums,
 }
 
 /// Why a row of the sums is a slice.
@@ -84,6 +86,8 @@ impl CoaddSums {
             finest = native_px(meta).recip().min(finest);
         }
         let kernel = Lanczos::new(config.lanczos_order);
+        // Light alone has no noise to be correlated.
+        let lags = if cells.is_empty() { 0 } else { half_width_for(all.iter().map(|(meta, _)| (*meta, native_px(meta)))) };
         Self {
             band: band.to_owned(),
             tract: tract.clone(),
@@ -100,7 +104,8 @@ impl CoaddSums {
             window: None,
             mask: Array2::zeros(shape),
             inputs_wyx: Array3::zeros((inputs.len().div_ceil(64), shape.0, shape.1)),
-            covariance: CovarianceSums::new(cells, &kernel, finest),
+            covariance: CovarianceSums::new(cells.clone(), &kernel, finest),
+            autocorrelation: AutocorrelationSums::new(cells, lags),
             kernel,
             inputs,
             decisions: Vec::new(),
@@ -182,6 +187,7 @@ impl CoaddSums {
         let region = image_of(self.tract.wcs(), &meta.wcs, &self.bbox);
         let correlator = Correlator::new(meta);
         if let Some(psi) = correlator.psi(prepared, &region) {
+            self.autocorrelation.add(&self.tract, meta, prepared, |at| jacobian_at(self.tract.wcs(), &meta.wcs, at));
             let window = self.window.as_mut().map(|w| w.axis_iter_mut(Axis(0)).map(Some).collect::<Vec<_>>());
             let windows = window.unwrap_or_else(|| (0..self.bbox.height).map(|_| None).collect());
             let rows = (self.likelihood.axis_iter_mut(Axis(0)), windows).into_par_iter().enumerate();
@@ -247,6 +253,7 @@ impl CoaddSums {
             phi_morphology: self.phi_morphology.axis_iter(Axis(1)).map(|sum| sum.mapv(|phi| phi as f32)).collect(),
             morphologies_arcsec: self.morphologies_arcsec,
             covariance: self.covariance.finish(),
+            autocorrelation: self.autocorrelation.finish(),
             fwhm_px: self.fwhm_px,
             band: self.band,
             bbox: self.bbox,

@@ -1,19 +1,6 @@
-//! Thresholds of the free-SED statistic, and where its noise tail comes from.
+//! Thresholds of the free-SED statistic.
 
-use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
-
-/// P(T > t) at a point of blank sky for T² = Σ_b max(ν_b, 0)² over `n` bands: Σ_k C(n, k) 2^-n P(χ²_k > t²).
-#[must_use]
-pub fn free_sed_tail(t: f64, n: usize) -> f64 {
-    let mut binomial = 1.0;
-    let mut sum = 0.0;
-    for k in 1..=n {
-        binomial *= (n + 1 - k) as f64 / k as f64;
-        let chi2 = ChiSquared::new(k as f64).expect("k ≥ 1");
-        sum += binomial * chi2.sf(t * t);
-    }
-    sum * 0.5f64.powi(n as i32)
-}
+use super::null_distribution::{free_sed_tail, normal_tail};
 
 /// Threshold on T over `n` bands with the pointwise false-positive rate of a single band at `threshold` sigma.
 ///
@@ -23,7 +10,7 @@ pub fn free_sed_threshold(threshold: f64, n: usize) -> f64 {
     if n <= 1 {
         return threshold;
     }
-    let rate = Normal::standard().sf(threshold);
+    let rate = normal_tail(threshold);
     let (mut lo, mut hi) = (threshold, threshold + 10.0);
     for _ in 0..60 {
         let mid = 0.5 * (lo + hi);

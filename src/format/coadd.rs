@@ -20,21 +20,23 @@
 //! | `input_exposures` | table ([`super::table`]) | | `id`, `weight`, `n_pixels`, `mjd` \[d\], `gain` \[electrons per nJy\], `fwhm` \[pixel\]: selected exposures of the band in the whole tract |
 //! | `selection` | table | | every exposure of the band: `id`, `is_selected`, `reason`, `fwhm` \[arcsec\], `ellipticity`, `depth` \[mag, 5 sigma\], `unusable_share`, `gain` \[mag\] ([`Decision`]) |
 //! | `windows/<step>` | group | | `psi`, `phi` of the exposures of one step of the ladder of time windows, attributes `first_mjd`, `last_mjd` (f64: where the step begins and ends) and `n_exposures` (u64). A window is the sum of consecutive steps. Absent without a ladder |
+//! | `autocorrelation` | f32 `[cell, 2h+1, 2h+1]` | nJy-2 | PSF autocorrelation per cell ([`PsfAutocorrelation`]), of the same cells; its h is chosen by the PSFs |
+//! | `autocorrelation_weight` | f64 `[cell]` | nJy-2 | inverse variance of blank sky per tract pixel, of all exposures together |
 //!
 //! Planes are chunked by at most 256 x 256; masks and inputs are shuffled and deflated, the noisy planes are not.
 
 use super::FormatError;
-use super::calibration::{put_box, take_box};
+use super::calibration::put_box;
 use super::hdf5_io::{About, Node, Storage};
+use super::patch_files::PatchFiles;
 use super::product::{self, Header};
 use super::table;
 use crate::catalog::{ColumnData, Table};
-use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, Properties, WindowMaps, properties};
+use crate::coadd::{BandCoadd, CellAutocorrelation, CoaddInputRecord, Decision, Properties, PsfAutocorrelation, WindowMaps, properties};
 use crate::geometry::{Box2, PixelPoint, Tract};
 use crate::image::{ExposureId, MaskPlane};
 use ndarray::{Array2, Array3, Axis, s};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 const FORMAT: (&str, u32) = ("fathom-coadd", 2);
 
@@ -151,7 +153,8 @@ fn put_band(group: &Node, band: &str, coadd: &BandCoadd) -> Result<(), FormatErr
     table::put(group, "input_exposures", &inputs_table(&coadd.inputs))?;
     table::put(group, "selection", &decisions_table(&coadd.decisions))?;
     put_morphologies(group, coadd)?;
-    put_covariance(group, coadd)
+    put_covariance(group, coadd)?;
+    put_autocorrelation(group, &coadd.autocorrelation, &coadd.covariance.cells)
 }
 
 fn put_morphologies(group: &Node, coadd: &BandCoadd) -> Result<(), FormatError> {
@@ -169,6 +172,18 @@ fn put_morphologies(group: &Node, coadd: &BandCoadd) -> Result<(), FormatError> 
     let about = About::new("phi_exponential", "nJy-2", "sum of correlations of broadened PSF squared with 1 / variance [morphology, y, x]");
     group.write(about, stack.view(), Storage::Tiled)?;
     group.put_list("half_light_arcsec", &coadd.morphologies_arcsec)
+}
+
+fn put_autocorrelation(group: &Node, psfs: &PsfAutocorrelation, cells: &[(u32, u32)]) -> Result<(), FormatError> {
+    let side = 2 * psfs.half_width + 1;
+    if psfs.cells != cells || psfs.weight.len() != cells.len() || psfs.autocorrelation.dim() != (cells.len(), side, side) {
+        let found = format!("of {} cells, shape {:?}", psfs.cells.len(), psfs.autocorrelation.dim());
+        return Err(group.wrong("autocorrelation", &found, &format!("the {} cells of the covariance", cells.len())));
+    }
+    let about = About::new("autocorrelation", "nJy-2", "sum of PSF autocorrelations over variance per cell [cell, dy + h, dx + h]");
+    group.write(about, psfs.autocorrelation.view(), Storage::Plain)?;
+    let about = About::new("autocorrelation_weight", "nJy-2", "inverse variance of blank sky per tract pixel, of all exposures together");
+    group.write(about, ndarray::aview1(&psfs.weight), Storage::Plain)
 }
 
 fn put_covariance(group: &Node, coadd: &BandCoadd) -> Result<(), FormatError> {
@@ -265,92 +280,48 @@ impl Plane {
     }
 }
 
-/// Files that a mosaic keeps open, at most: opening one costs more than reading a small box, but handles are scarce.
-const MAX_OPEN: usize = 16;
-
-/// Open files with their patches' indices.
-type OpenFiles = Vec<(usize, Arc<Node>)>;
+fn of_band(root: &Node, band: &str) -> Result<Node, FormatError> {
+    root.child(band, "the coadd of the band")
+}
 
 /// All patches of a tract as one image: reads any box from the files that hold its pixels.
 #[derive(Debug, Clone)]
 pub struct CoaddMosaic {
-    tract: Tract,
-    /// One file per patch, in the order of [`Tract::patches`].
-    paths: Vec<PathBuf>,
-    /// Files kept open, the latest used last; shared by clones.
-    open: Arc<Mutex<OpenFiles>>,
+    files: PatchFiles,
 }
 
 impl CoaddMosaic {
     /// `paths` in the order of [`Tract::patches`].
     #[must_use]
     pub fn new(tract: Tract, paths: Vec<PathBuf>) -> Self {
-        Self { tract, paths, open: Arc::default() }
+        Self { files: PatchFiles::new(tract, paths, FORMAT, "coadd") }
     }
 
     /// The tract.
     #[must_use]
     pub fn tract(&self) -> &Tract {
-        &self.tract
+        &self.files.tract
     }
 
     /// Files of the patches.
     #[must_use]
     pub fn paths(&self) -> &[PathBuf] {
-        &self.paths
-    }
-
-    /// Root of the file of patch `i`, opened or still open.
-    fn file(&self, i: usize) -> Result<Arc<Node>, FormatError> {
-        // A panic elsewhere leaves the list whole: it is only changed by single pushes and removals.
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = open.iter().position(|(k, _)| *k == i) {
-            let entry = open.remove(at);
-            let node = Arc::clone(&entry.1);
-            open.push(entry);
-            return Ok(node);
-        }
-        let path = self.paths.get(i).ok_or_else(|| FormatError::Content {
-            path: self.paths.first().cloned().unwrap_or_default(),
-            key: "list of coadd files".to_owned(),
-            found: format!("{} files long", self.paths.len()),
-            expected: "one file per patch of the tract".to_owned(),
-        })?;
-        let node = Arc::new(Node::open(path, Some(FORMAT))?);
-        if open.len() >= MAX_OPEN {
-            open.remove(0);
-        }
-        open.push((i, Arc::clone(&node)));
-        Ok(node)
+        &self.files.paths
     }
 
     /// Group of a band in the file of patch `i`.
     fn band(&self, i: usize, band: &str) -> Result<Node, FormatError> {
-        self.file(i)?.child(band, "the coadd of the band")
+        of_band(&*self.files.file(i)?, band)
     }
 
-    /// Calls `read` for every patch that shares pixels with `bbox`: with the band's group, the rows and columns to read of its planes, and the shared box.
+    /// [`PatchFiles::for_each_part`] of a band.
     fn for_each_part(
         &self,
         band: &str,
         bbox: &Box2,
-        mut read: impl FnMut(&Node, [std::ops::Range<usize>; 2], &Box2) -> Result<(), FormatError>,
+        read: impl FnMut(&Node, [std::ops::Range<usize>; 2], &Box2) -> Result<(), FormatError>,
     ) -> Result<(), FormatError> {
-        for (i, patch) in self.tract.patches().iter().enumerate() {
-            let shared = patch.bbox.intersect(bbox);
-            if shared.is_empty() {
-                continue;
-            }
-            let group = self.band(i, band)?;
-            let stored = take_box(&group)?;
-            if stored != patch.bbox {
-                return Err(group.wrong_attribute("bbox", &format!("{stored:?}"), &format!("{:?}, patch {}", patch.bbox, patch.id)));
-            }
-            let (y, x) = ((shared.y0 - stored.y0) as usize, (shared.x0 - stored.x0) as usize);
-            let (height, width) = shared.shape();
-            read(&group, [y..y + height, x..x + width], &shared)?;
-        }
-        Ok(())
+        self.files.for_each_part(|root| of_band(root, band), bbox, read)
     }
 
     /// Pixels of one plane; outside the tract: NaN for the image, +∞ for the variance, 0 else.
@@ -407,7 +378,7 @@ impl CoaddMosaic {
     /// [`FormatError`].
     pub fn inputs(&self, band: &str) -> Result<Vec<CoaddInputRecord>, FormatError> {
         let mut all: Vec<CoaddInputRecord> = Vec::new();
-        for i in 0..self.paths.len() {
+        for i in 0..self.paths().len() {
             let group = self.band(i, band)?;
             let table = table::take(&group, "input_exposures", None)?;
             let wrong = |e: crate::catalog::TableError| {
@@ -541,22 +512,42 @@ impl CoaddMosaic {
     /// # Errors
     /// [`FormatError`].
     pub fn covariance(&self, band: &str, x: i32, y: i32) -> Result<Option<Array2<f64>>, FormatError> {
-        let at = PixelPoint::new(f64::from(x), f64::from(y));
-        let (Some(cell), Some(patch)) = (self.tract.cell_of(at), self.tract.patch_of(x, y)) else {
-            return Ok(None);
-        };
-        let n_columns = self.tract.config().patches[0];
-        let group = self.band((patch.id.row * n_columns + patch.id.column) as usize, band)?;
-        let cells: Array2<u32> = group.read("covariance_cells")?;
-        let Some(i) = cells.rows().into_iter().position(|c| c.iter().eq(&[cell.column, cell.row])) else {
-            return Ok(None);
-        };
+        let Some((group, i)) = self.cell(band, x, y)? else { return Ok(None) };
         let [n_cells, height, width] = group.shape_3d::<f64>("covariance")?;
-        if n_cells != cells.nrows() {
-            return Err(group.wrong("covariance", &format!("given for {n_cells} cells"), &format!("{} cells", cells.nrows())));
+        if i >= n_cells {
+            return Err(group.wrong("covariance", &format!("given for {n_cells} cells"), "all cells of covariance_cells"));
         }
         let part = group.read_part_3d::<f64>("covariance", i..i + 1, 0..height, 0..width)?;
         Ok(Some(part.index_axis_move(ndarray::Axis(0), 0)))
+    }
+
+    /// PSF autocorrelation of the cell that holds the pixel; `None` outside or without data.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn autocorrelation(&self, band: &str, x: i32, y: i32) -> Result<Option<CellAutocorrelation>, FormatError> {
+        let Some((group, i)) = self.cell(band, x, y)? else { return Ok(None) };
+        let [n_cells, height, width] = group.shape_3d::<f32>("autocorrelation")?;
+        let weights: Vec<f64> = group.column("autocorrelation_weight")?;
+        if i >= n_cells.min(weights.len()) {
+            let found = format!("given for {} cells", n_cells.min(weights.len()));
+            return Err(group.wrong("autocorrelation", &found, "all cells of covariance_cells"));
+        }
+        let lags = group.read_part_3d::<f32>("autocorrelation", i..i + 1, 0..height, 0..width)?.index_axis_move(ndarray::Axis(0), 0);
+        Ok((weights[i] > 0.0).then(|| CellAutocorrelation { lags, weight: weights[i] }))
+    }
+
+    /// Group and index of the cell that holds the pixel, if there is one with data.
+    fn cell(&self, band: &str, x: i32, y: i32) -> Result<Option<(Node, usize)>, FormatError> {
+        let at = PixelPoint::new(f64::from(x), f64::from(y));
+        let (Some(cell), Some(patch)) = (self.tract().cell_of(at), self.tract().patch_of(x, y)) else {
+            return Ok(None);
+        };
+        let n_columns = self.tract().config().patches[0];
+        let group = self.band((patch.id.row * n_columns + patch.id.column) as usize, band)?;
+        let cells: Array2<u32> = group.read("covariance_cells")?;
+        let index = cells.rows().into_iter().position(|c| c.iter().eq(&[cell.column, cell.row]));
+        Ok(index.map(|i| (group, i)))
     }
 
     /// Mean FWHM of the band's PSF \[tract pixel\].

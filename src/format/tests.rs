@@ -4,7 +4,7 @@ use super::*;
 use crate::associate::{Parent, PeakDecision, PeakRecord};
 use crate::background::{BackgroundMesh, BackgroundVariance, ExposureBackground, VisitProduct};
 use crate::catalog::{ColumnData, Table};
-use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, NoiseCovariance, WindowMaps};
+use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, NoiseCovariance, PsfAutocorrelation, WindowMaps};
 use crate::deblend::Deblended;
 use crate::detect::{Layer, LayerKind};
 use crate::footprint::{Footprint, HeavyFootprint, Peak, Span, SpanSet};
@@ -490,6 +490,12 @@ fn band_coadd(tract: &Tract, bbox: Box2, band: &str, n_inputs: usize) -> BandCoa
             covariance_njy2: Array3::from_shape_fn((n_cells, 3, 3), |(c, j, i)| {
                 f64::from(cells[c].0 * 1000 + cells[c].1 * 100) + (j * 3 + i) as f64
             }),
+            cells: cells.clone(),
+        },
+        autocorrelation: PsfAutocorrelation {
+            half_width: 1,
+            autocorrelation: Array3::from_shape_fn((n_cells, 3, 3), |(c, j, i)| (c * 10 + j * 3 + i) as f32),
+            weight: cells.iter().map(|(column, row)| f64::from(column * 100 + row)).collect(),
             cells,
         },
         fwhm_px: 4.25,
@@ -571,6 +577,10 @@ fn patches_read_as_one_image() {
     assert!(mosaic.inputs("y").unwrap().is_empty());
     assert_eq!(mosaic.fwhm_px("g").unwrap().to_bits(), 4.25f64.to_bits());
     assert_eq!(mosaic.covariance("g", 79, 111).unwrap().unwrap()[[2, 1]].to_bits(), 4607f64.to_bits());
+    let psfs = mosaic.autocorrelation("g", 79, 111).unwrap().unwrap();
+    // Row 6 of column 4: the last of its patch.
+    assert_eq!((psfs.weight.to_bits(), psfs.lags[[2, 1]] % 10.0), (406f64.to_bits(), 7.0));
+    assert!(mosaic.autocorrelation("g", 3, 3).unwrap().is_none());
     // The first cell of a patch was left out (no data), and there is none outside.
     assert_eq!((mosaic.covariance("g", 3, 3).unwrap(), mosaic.covariance("g", -1, 3).unwrap()), (None, None));
     assert_eq!(inputs[69].mjd.to_bits(), 60_069f64.to_bits());

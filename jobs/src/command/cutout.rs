@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::phase::batch;
 use crate::run::Run;
 use anyhow::{Context, Result, anyhow};
+use fathom::coadd::Combine;
 use fathom::format::coadd::Plane;
 use fathom::format::fits_write::{FitsWriter, Pixels};
 use fathom::geometry::{Box2, Card, Cards, SkyPoint};
@@ -18,9 +19,25 @@ const PARENT_MARGIN_PX: i32 = 6;
 /// Largest side of a cutout \[pixel\].
 const MAX_SIDE_PX: i32 = 4096;
 
-/// Planes that can be asked for.
-pub const PLANES: [&str; 13] =
-    ["image", "variance", "mask", "psi", "phi", "phi3", "omega", "significance", "free_sed", "n_exposures", "gain", "mjd", "fwhm"];
+/// Planes that can be asked for, beside the maps of all bands that the run made ([combine] multi_band).
+pub const PLANES: [&str; 16] = [
+    "image",
+    "variance",
+    "mask",
+    "psi",
+    "phi",
+    "phi3",
+    "omega",
+    "significance",
+    "free_sed",
+    "proper",
+    "proper_variance",
+    "proper_mask",
+    "n_exposures",
+    "gain",
+    "mjd",
+    "fwhm",
+];
 
 /// What is cut out.
 pub enum Target {
@@ -115,9 +132,15 @@ fn square(run: &Run, ra_deg: f64, dec_deg: f64, size_arcsec: f64) -> Result<Box2
 
 /// Every plane of every band.
 fn place(run: &Run, arm: usize, bands: &[String], planes: &[String], bbox: &Box2) -> Result<Vec<Cut>> {
-    let mosaic = run.mosaic(arm)?;
+    let (mosaic, combined) = (run.mosaic(arm)?, run.combined(arm));
+    let maps = Combine::new(run.config.combine.clone(), &run.config.run.bands)?;
     let mut cuts = Vec::new();
     for plane in planes {
+        if maps.maps().iter().any(|(name, _)| name == plane) {
+            let pixels = CutPixels::Real(combined.map(plane, bbox)?);
+            cuts.push(Cut { name: plane.clone(), band: String::new(), unit: "", pixels });
+            continue;
+        }
         if plane == "free_sed" {
             let pixels = CutPixels::Real(free_sed(run, arm, bbox)?);
             cuts.push(Cut { name: "free_sed".into(), band: String::new(), unit: "", pixels });
@@ -133,6 +156,9 @@ fn place(run: &Run, arm: usize, bands: &[String], planes: &[String], bbox: &Box2
                 "phi" => ("nJy-2", real(Plane::Phi)?),
                 "phi3" => ("nJy-3", real(Plane::Phi3)?),
                 "omega" => ("nJy-2", real(Plane::Omega)?),
+                "proper" => ("nJy", CutPixels::Real(combined.proper_image(band, bbox)?)),
+                "proper_variance" => ("nJy2", CutPixels::Real(combined.proper_variance(band, bbox)?)),
+                "proper_mask" => ("", CutPixels::Bits(combined.proper_mask(band, bbox)?)),
                 "significance" => ("", CutPixels::Real(significance(run, arm, band, bbox)?)),
                 "n_exposures" => ("", CutPixels::Real(mosaic.properties(band, bbox)?.n_exposures.mapv(|n| n as f32))),
                 "gain" => ("nJy-1", CutPixels::Real(mosaic.properties(band, bbox)?.electrons_per_njy.mapv(|g| g as f32))),
@@ -187,7 +213,7 @@ fn place_panels(run: &Run, arm: usize, bands: &[String], planes: &[String], cuts
                 CutPixels::Real(values) if ["significance", "free_sed"].contains(&plane.as_str()) => {
                     PanelPixels::Signed { values: values.clone(), range: 10.0 }
                 }
-                CutPixels::Real(values) if plane == "image" => {
+                CutPixels::Real(values) if ["image", "proper"].contains(&plane.as_str()) => {
                     PanelPixels::Light { njy: values.clone(), white: White::of(values, sigma(run, arm, &cut.band, bbox)?) }
                 }
 

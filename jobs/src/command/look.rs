@@ -68,7 +68,7 @@ fn catalog_command() -> Command {
 }
 
 fn cutout_command() -> Command {
-    command("cutout", "Pixels around a place, or a blend taken apart, as FITS and PNG", "Either a place of the sky (--ra, --dec, --size) or a parent of the catalog (--parent: data, model, every child, residual, and truth where [truth] pixels = true).\nPlanes: image, variance, mask, psi, phi, phi3, omega, significance (of a band's detection layer), free_sed (the layer of all bands).\n\nReads: coadds, blends and truth pixels of a run folder.\nWrites: STEM.fits, an HDU an image with its WCS and unit, and STEM.png; their names also on stdout.")
+    command("cutout", "Pixels around a place, or a blend taken apart, as FITS and PNG", "Either a place of the sky (--ra, --dec, --size) or a parent of the catalog (--parent: data, model, every child, residual, and truth where [truth] pixels = true).\nPlanes: image, variance, mask, psi, phi, phi3, omega, significance (of a band's detection layer), free_sed (the layer of all bands); proper, proper_variance, proper_mask and the maps of all bands by name, where [combine] made them.\n\nReads: coadds, combined images, blends and truth pixels of a run folder.\nWrites: STEM.fits, an HDU an image with its WCS and unit, and STEM.png; their names also on stdout.")
         .arg(run_folder())
         .arg(number("ra", "DEG", "Right ascension of the middle [deg]").requires_all(["dec", "size"]))
         .arg(number("dec", "DEG", "Declination of the middle [deg]").requires("ra"))

@@ -6,6 +6,7 @@ mod associate;
 pub mod batch;
 mod clip;
 mod coadd;
+mod combine;
 mod deblend;
 mod deep_background;
 mod detect;
@@ -74,7 +75,7 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 16] = [
+pub const PHASES: [&dyn Phase; 17] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
@@ -84,6 +85,7 @@ pub const PHASES: [&dyn Phase; 16] = [
     &artifacts::Artifacts,
     &clip::Clip,
     &coadd::Coadd,
+    &combine::CombinePhase,
     &detect::Detect,
     &associate::Associate,
     &deblend::Deblend,
