@@ -42,7 +42,7 @@ pub struct CellAutocorrelation {
 /// `lags`: A(d) of a cell, `[2h+1, 2h+1]`; of several bands, the mean of their curvatures is that of χ and of the free SED.
 #[must_use]
 pub fn noise_curvature(lags: ArrayView2<f32>) -> f64 {
-    let fft = RealFft2::new(fast_length(lags.nrows() + 1));
+    let fft = RealFft2::<f64>::new(fast_length(lags.nrows() + 1));
     let n = fft.n();
     let spectrum = fft.of_stamp(lags.mapv(f64::from).view());
     let frequency = |i: usize| std::f64::consts::TAU * (if i > n / 2 { i as f64 - n as f64 } else { i as f64 }) / n as f64;

@@ -82,7 +82,7 @@ impl ProperFilter {
         let h = lags.nrows() / 2;
         let b = border_px;
         // Neither the cell's sums nor the PSF come round the edges.
-        let fft = RealFft2::new(fast_length((cell_px + 2 * b).max(2 * (h + b) + 2)));
+        let fft = RealFft2::<f64>::new(fast_length((cell_px + 2 * b).max(2 * (h + b) + 2)));
         let signal = fft.of_stamp(lags.view());
         let smooth = fft.of_stamp(tapered(lags.clone(), LAGS_KEPT * h as f64, h as f64 + 1.0).view());
         let dc = smooth[[0, 0]].re;
