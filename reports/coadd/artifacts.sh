@@ -18,8 +18,10 @@ phases() { # LAST NAME [ARGUMENTS]
         [ $phase != "$last" ] || break
     done
 }
-for n in ${NUMBERS:-3 5 10}; do
-    number="--set camera.n_exposures=$n"
+# A b: under a bright sky, a hundred times as bright, where cosmic rays are faint.
+for n in ${NUMBERS:-3 5 10 5b}; do
+    number="--set camera.n_exposures=${n%b}"
+    [ "$n" = "${n%b}" ] || number="$number --set camera.sky_e=[40000.0,60000.0]"
     clean='--set camera.cosmic_rays=0.0 --set camera.detector.satellites=0.0'
     phases expose $n/rays $number --set camera.detector.satellites=0.0 --set camera.detector.cosmic_rays_flagged=true
     phases expose $n/trails $number --set camera.cosmic_rays=0.0 --set camera.detector.satellites_flagged=true
@@ -30,4 +32,4 @@ for n in ${NUMBERS:-3 5 10}; do
     phases coadd $n/exclude $number --set artifacts.variables=exclude --reuse "$out/$n/mean"
     phases coadd $n/leave $number --set artifacts.variables=leave --set artifacts.transients=leave --set artifacts.movers=leave --reuse "$out/$n/mean"
 done
-$python reports/coadd/artifacts.py figures reports/coadd/artifacts.txt reports/coadd/artifacts.png "$out" ${NUMBERS:-3 5 10}
+$python reports/coadd/artifacts.py figures reports/coadd/artifacts.txt reports/coadd/artifacts.png "$out" ${NUMBERS:-3 5 10 5b}

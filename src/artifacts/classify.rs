@@ -13,6 +13,9 @@ const STREAK_FWHM: f64 = 4.0;
 /// and narrower than this share of its length.
 const STREAK_RATIO: f64 = 0.35;
 
+/// A track is sharp all along: in this share of the pixels of its length, at least.
+const SHARP_SHARE: f64 = 0.3;
+
 /// What a footprint is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ArtifactClass {
@@ -84,6 +87,8 @@ pub fn largest_epoch_count(n: u32) -> u32 {
 pub(super) struct Surroundings {
     /// Epochs with a footprint of either sign here, this one included.
     pub n_with: u32,
+    /// Epochs with something here that is sharper than the PSF, this one included if it is.
+    pub n_sharp: u32,
     /// One of them is too dark.
     pub is_dark_elsewhere: bool,
     pub target_fwhm_px: f64,
@@ -95,22 +100,24 @@ pub(super) struct Surroundings {
 pub(super) fn class_of(footprint: &ArtifactFootprint, around: &Surroundings) -> ArtifactClass {
     let n = footprint.n_epochs();
     let is_pair = n <= 2;
-    let is_few = is_pair || around.n_with <= largest_epoch_count(n);
+    let are_few = |n_with: u32| is_pair || n_with <= largest_epoch_count(n);
+    let is_few = are_few(around.n_with);
     let sigma_px = around.target_fwhm_px / 2.354_82;
     let shape = footprint.shape();
+    // A trail across the tract meets cosmic rays: what is long is a streak, whatever is on it, but for a track that is sharp all along.
     let is_streak = shape.is_some_and(|s| {
         let length = 12f64.sqrt() * s.major;
-        length > STREAK_FWHM * around.target_fwhm_px && s.minor < STREAK_RATIO * s.major
+        let is_long = length > STREAK_FWHM * around.target_fwhm_px && s.minor < STREAK_RATIO * s.major;
+        is_long && (footprint.n_sharp(around.sharp_threshold) as f64) < SHARP_SHARE * length
     });
     let is_compact = shape.is_some_and(|s| s.major < COMPACT * sigma_px);
     let is_seen_matched = footprint.matched_snr() >= around.threshold;
     let peak = footprint.matched_peak();
     let is_static = f64::from(peak.static_snr) >= STATIC_SNR;
-    // A trail across the tract meets cosmic rays: what is long is a streak, whatever is on it.
     if footprint.is_positive && is_streak && is_few && is_seen_matched {
         return ArtifactClass::Streak;
     }
-    if footprint.is_positive && footprint.sharp_snr() >= around.sharp_threshold && is_few {
+    if footprint.is_positive && footprint.n_sharp(around.sharp_threshold) > 0 && are_few(around.n_sharp) {
         return ArtifactClass::CosmicRay;
     }
     if is_pair {
@@ -158,7 +165,10 @@ mod tests {
         let line = move |x: f64, y: f64| 100.0 * (-(x - y).powi(2) / (2.0 * s2)).exp();
         let blob = move |x: f64, y: f64| 100.0 * (-(x * x + y * y) / (9.0 * s2)).exp();
         let of = |f: &ArtifactFootprint, n_with: u32| {
-            class_of(f, &Surroundings { n_with, is_dark_elsewhere: false, target_fwhm_px, sharp_threshold: 4.0, threshold: 5.0 })
+            class_of(
+                f,
+                &Surroundings { n_with, n_sharp: n_with, is_dark_elsewhere: false, target_fwhm_px, sharp_threshold: 4.0, threshold: 5.0 },
+            )
         };
         use ArtifactClass::*;
         for (n, n_with, static_njy, sharp, expected) in [
@@ -177,6 +187,8 @@ mod tests {
         }
         assert_eq!(of(&footprint(2, 0.0, 0.0, line), 1), Streak);
         assert_eq!(of(&footprint(9, 0.0, 0.0, line), 1), Streak);
+        // Sharp all along.
+        assert_eq!(of(&footprint(9, 0.0, 9.0, line), 1), CosmicRay);
         assert_eq!(of(&footprint(9, 0.0, 0.0, line), 6), Persistent);
         assert_eq!(of(&footprint(3, 0.0, 0.0, blob), 1), Extended);
         assert_eq!(of(&footprint(5, 0.0, 0.0, move |x, y| -blob(x, y)), 1), Extended);

@@ -91,7 +91,7 @@ pub struct ClippedFootprint {
 #[must_use]
 pub fn decide(config: &ArtifactsConfig, input: DecideInput) -> Vec<ClippedFootprint> {
     let footprints = join(input.candidates, config.threshold);
-    let places = Places::new(&footprints, input.mjds.len());
+    let places = Places::new(&footprints, input.mjds.len(), config.sharp_threshold);
     let around: Vec<Surroundings> = footprints.iter().map(|f| places.around(f, config, input.target_fwhm_px)).collect();
     let mut classes: Vec<ArtifactClass> = footprints.iter().zip(&around).map(|(f, a)| class_of(f, a)).collect();
     // A source that varies in one epoch is variable in all.
@@ -157,11 +157,12 @@ fn join(mut candidates: Vec<Candidate>, threshold: f64) -> Vec<ArtifactFootprint
 /// Where each exposure has footprints.
 struct Places {
     all: Vec<SpanSet>,
+    sharp: Vec<SpanSet>,
     dark: Vec<SpanSet>,
 }
 
 impl Places {
-    fn new(footprints: &[ArtifactFootprint], n_exposures: usize) -> Self {
+    fn new(footprints: &[ArtifactFootprint], n_exposures: usize, sharp_threshold: f64) -> Self {
         let of = |is_in: &dyn Fn(&ArtifactFootprint) -> bool| {
             let mut spans = vec![Vec::new(); n_exposures];
             for f in footprints.iter().filter(|f| is_in(f)) {
@@ -169,13 +170,14 @@ impl Places {
             }
             spans.into_iter().map(SpanSet::from_spans).collect()
         };
-        Self { all: of(&|_| true), dark: of(&|f| !f.is_positive) }
+        Self { all: of(&|_| true), sharp: of(&|f| f.n_sharp(sharp_threshold) > 0), dark: of(&|f| !f.is_positive) }
     }
 
     fn around(&self, f: &ArtifactFootprint, config: &ArtifactsConfig, target_fwhm_px: f64) -> Surroundings {
         let others = |sets: &[SpanSet]| sets.iter().enumerate().filter(|(i, set)| *i != f.exposure() && covers(set, f)).count() as u32;
         Surroundings {
             n_with: 1 + others(&self.all),
+            n_sharp: 1 + others(&self.sharp),
             is_dark_elsewhere: others(&self.dark) > 0,
             target_fwhm_px,
             sharp_threshold: config.sharp_threshold,

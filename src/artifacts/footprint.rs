@@ -56,6 +56,11 @@ impl ArtifactFootprint {
         n[n.len() / 2]
     }
 
+    /// Pixels that are sharper than the PSF allows by this \[sigma\].
+    pub fn n_sharp(&self, threshold: f64) -> usize {
+        self.pixels.iter().filter(|c| f64::from(c.sharp_snr) >= threshold).count()
+    }
+
     pub fn sharp_snr(&self) -> f64 {
         self.pixels.iter().map(|c| f64::from(c.sharp_snr)).fold(0.0, f64::max)
     }

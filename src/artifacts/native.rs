@@ -4,8 +4,13 @@ use super::ArtifactsConfig;
 use super::candidates::Epoch;
 use super::sharpness::{excess_ratios, neighbour_ratios, sharpness};
 use super::static_sky::{MEDIAN_VARIANCE, median, slope};
-use ndarray::{Array2, Zip};
+use ndarray::{Array2, Zip, s};
 use std::collections::BTreeMap;
+
+/// Side of the square over which the static sky is averaged to see whether there is a source \[tract pixel\],
+const SMOOTH_PX: usize = 5;
+/// and the significance of that.
+const SOURCE_SIGMA: f64 = 3.0;
 
 /// The exposures with their own PSFs.
 pub(super) struct Native<'a> {
@@ -50,11 +55,14 @@ impl<'a> Native<'a> {
             }
         }
         let bound = |(k, epoch): (usize, &Epoch)| {
-            let slope = slope(&sky[k]);
-            Zip::from(&sky[k]).and(&excess[k]).and(&variance).and(&slope).map_collect(|&n, &b, &v, &slope| {
-                let light = n.max(0.0);
-                let systematic = (config.model_error * b * light).powi(2) + (config.position_error_px * slope).powi(2);
-                (n + (b - 1.0) * light, epoch.native_variance + epoch.njy_per_e * light + v + systematic)
+            let (slope, smooth) = (slope(&sky[k]), smoothed(&sky[k]));
+            Array2::from_shape_fn(shape, |at| {
+                let (n, v) = (sky[k][at], variance[at]);
+                // Where the sky is empty the bound would only multiply its noise.
+                let is_source = smooth[at] > SOURCE_SIGMA * v.sqrt() / SMOOTH_PX as f64;
+                let (light, b) = if is_source { (n.max(0.0), excess[k][at]) } else { (0.0, 1.0) };
+                let systematic = (config.model_error * b * light).powi(2) + (config.position_error_px * slope[at]).powi(2);
+                (n + (b - 1.0) * light, epoch.native_variance + epoch.njy_per_e * light + b * b * v + systematic)
             })
         };
         let bound = epochs.iter().enumerate().map(bound).collect();
@@ -99,4 +107,17 @@ fn excess_ratios_of(epochs: &[Epoch], members: &[usize]) -> Vec<f64> {
 fn excess_over(this: &Array2<f64>, other: &Array2<f64>) -> f64 {
     // Of three PSFs, two of them equal, the median is that one.
     excess_ratios(&[this, other, other])[0]
+}
+
+/// Means over squares of [`SMOOTH_PX`], of the pixels that have a value.
+fn smoothed(image: &Array2<f64>) -> Array2<f64> {
+    let (ny, nx) = image.dim();
+    let range = |i: usize, n: usize| i.saturating_sub(SMOOTH_PX / 2)..(i + SMOOTH_PX / 2 + 1).min(n);
+    Array2::from_shape_fn((ny, nx), |(j, i)| {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for z in image.slice(s![range(j, ny), range(i, nx)]).iter().filter(|z| !z.is_nan()) {
+            (sum, n) = (sum + z, n + 1.0);
+        }
+        sum / n
+    })
 }
