@@ -2,7 +2,7 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 14] = [
+const PHASES: [&str; 15] = [
     "sky",
     "expose",
     "visit",
@@ -10,6 +10,7 @@ const PHASES: [&str; 14] = [
     "solve",
     "deep-background",
     "coadd",
+    "psf-matched",
     "detect",
     "associate",
     "deblend",

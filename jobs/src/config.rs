@@ -6,7 +6,7 @@ use fathom::associate::{AssociateConfig, AssociatePeaks};
 use fathom::background::{
     CharacterizeVisit, DeepBackground, DeepBackgroundConfig, MatchBackground, MatchConfig, SolveBackground, SolveConfig, VisitConfig,
 };
-use fathom::coadd::{CoaddConfig, MakeCoadd};
+use fathom::coadd::{CoaddConfig, MakeCoadd, MakePsfMatched, PsfMatchedConfig};
 use fathom::deblend::{DeblendConfig, DeblendParent};
 use fathom::detect::{DetectConfig, DetectLayers};
 use fathom::geometry::{SkyMapConfig, Tract};
@@ -50,6 +50,7 @@ pub struct Config {
     pub solve: SolveConfig,
     pub deep_background: DeepBackgroundConfig,
     pub coadd: CoaddConfig,
+    pub psf_matched: PsfMatchedConfig,
     pub detect: DetectConfig,
     pub associate: AssociateConfig,
     pub deblend: DeblendConfig,
@@ -191,6 +192,7 @@ impl Config {
         SolveBackground::new(self.solve.clone())?;
         DeepBackground::new(self.deep_background.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
+        MakePsfMatched::new(self.psf_matched.clone())?;
         DetectLayers::new(&self.detect, bands)?;
         AssociatePeaks::new(self.associate.clone())?;
         DeblendParent::new(&self.deblend)?;

@@ -13,6 +13,33 @@ use rayon::prelude::*;
 /// Sample positions along a cell's side: their sub-pixel phases stand for those of all pixels.
 const SAMPLES: usize = 6;
 
+/// Lags over which a kernel of `n_taps` correlates; `exposure_px_per_tract_px`: ratio of the pixels' sides: finer tract pixels correlate
+/// over more lags.
+pub(super) fn lag_half_width(n_taps: usize, exposure_px_per_tract_px: f64) -> usize {
+    ((n_taps as f64 / exposure_px_per_tract_px.min(1.0)).ceil() as usize - 1).clamp(n_taps - 1, 32)
+}
+
+/// Σ_x Σ_n k(n - x) k(n - x - J d) over the given positions x on the exposure, for all lags d: `[dy + h, dx + h]`.
+pub(super) fn lag_sums(kernel: &Lanczos, j: &Jacobian, positions: &[(f64, f64)], half_width: usize) -> Array2<f64> {
+    let h = half_width as i64;
+    let phase = |v: f64| {
+        let f = v - floor(v) as f64;
+        (f, kernel.weights::<MAX_TAPS>(f))
+    };
+    let phases: Vec<_> = positions.iter().map(|&(x, y)| [phase(x), phase(y)]).collect();
+    let mut sums = Array2::zeros((2 * half_width + 1, 2 * half_width + 1));
+    // C(-d) = C(d): half of the lags are enough.
+    for dy in 0..=h {
+        for dx in if dy == 0 { 0 } else { -h }..=h {
+            let u = (j[0][0] * dx as f64 + j[0][1] * dy as f64, j[1][0] * dx as f64 + j[1][1] * dy as f64);
+            let total: f64 = phases.iter().map(|[x, y]| kernel.overlap(&x.1, x.0, u.0) * kernel.overlap(&y.1, y.0, u.1)).sum();
+            sums[[(dy + h) as usize, (dx + h) as usize]] = total;
+            sums[[(h - dy) as usize, (h - dx) as usize]] = total;
+        }
+    }
+    sums
+}
+
 /// Sums over the exposures of w² C_e(d) and of the weights.
 pub(crate) struct CovarianceSums {
     cells: Vec<Cell>,
@@ -25,7 +52,7 @@ pub(crate) struct CovarianceSums {
 impl CovarianceSums {
     /// `exposure_px_per_tract_px`: the smallest ratio of the pixels' sides: finer tract pixels correlate over more lags.
     pub fn new(cells: Vec<Cell>, n_taps: usize, exposure_px_per_tract_px: f64) -> Self {
-        let half_width = ((n_taps as f64 / exposure_px_per_tract_px.min(1.0)).ceil() as usize - 1).clamp(n_taps - 1, 32);
+        let half_width = lag_half_width(n_taps, exposure_px_per_tract_px);
         let side = 2 * half_width + 1;
         Self { half_width, sums: vec![Array2::zeros((side, side)); cells.len()], weights: vec![0.0; cells.len()], cells }
     }
@@ -40,7 +67,7 @@ impl CovarianceSums {
         kernel: &Lanczos,
         jacobian: impl Fn(PixelPoint) -> Jacobian + Sync,
     ) {
-        let h = self.half_width as i64;
+        let half_width = self.half_width;
         (&self.cells, &mut self.sums, &mut self.weights).into_par_iter().for_each(|(cell, sum, weights)| {
             let middle = |start: i32, n: i32| f64::from(start) + f64::from(n - 1) / 2.0;
             let at = PixelPoint::new(middle(cell.bbox.x0, cell.bbox.width), middle(cell.bbox.y0, cell.bbox.height));
@@ -63,22 +90,7 @@ impl CovarianceSums {
             let Some(nearest) = prepared.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32) else { return };
             let variance = f64::from(prepared.background_njy2_at(nearest)) * area_ratio(&j).powi(2);
             let factor = weight * weight * variance * share / positions.len() as f64;
-            let phase = |v: f64| {
-                let f = v - floor(v) as f64;
-                (f, kernel.weights::<MAX_TAPS>(f))
-            };
-            let phases: Vec<_> = positions.iter().map(|&(x, y)| [phase(x), phase(y)]).collect();
-            // C(-d) = C(d): half of the lags are enough.
-            for dy in 0..=h {
-                for dx in if dy == 0 { 0 } else { -h }..=h {
-                    let u = (j[0][0] * dx as f64 + j[0][1] * dy as f64, j[1][0] * dx as f64 + j[1][1] * dy as f64);
-                    let total: f64 = phases.iter().map(|[x, y]| kernel.overlap(&x.1, x.0, u.0) * kernel.overlap(&y.1, y.0, u.1)).sum();
-                    sum[[(dy + h) as usize, (dx + h) as usize]] += factor * total;
-                    if (dx, dy) != (0, 0) {
-                        sum[[(h - dy) as usize, (h - dx) as usize]] += factor * total;
-                    }
-                }
-            }
+            *sum += &(lag_sums(kernel, &j, &positions, half_width) * factor);
             *weights += weight * share;
         });
     }

@@ -15,6 +15,7 @@ mod matched_warp;
 mod noise_statistics;
 mod prepared;
 mod psf_match;
+mod psf_matched;
 mod psf_sums;
 mod stack;
 #[cfg(test)]
@@ -27,3 +28,7 @@ pub use make_coadd::{CoaddConfig, CoaddError, CoaddSums, MakeCoadd};
 pub use matched_warp::{MatchedWarp, PsfMatcher};
 pub use noise_statistics::{NoiseStatistics, noise_statistics};
 pub use psf_match::{gaussian_psf, matching_kernel, target_fwhm_px};
+pub use psf_matched::{
+    BandPsfMatcher, LeftOut, MakePsfMatched, MatchMethod, MatchedTile, PairScratch, PsfCheck, PsfMatchedCoadd, PsfMatchedConfig,
+    PsfMatchedError, PsfMatchedInput, PsfResidual, StackMethod, TileCoadd,
+};

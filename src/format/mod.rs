@@ -20,6 +20,7 @@ pub mod layers;
 pub mod levels;
 pub mod parents;
 pub mod product;
+pub mod psf_matched;
 pub mod run;
 pub mod table;
 pub mod truth;

@@ -32,6 +32,7 @@ pub fn relink(run: &Run) -> Result<()> {
         link("background".into(), run.background_path(arm));
         for patch in run.tract.patches() {
             link(format!("coadds/{}", patch.id), run.piece_path(arm, "coadd", &patch.id.to_string()));
+            link(format!("psf_matched/{}", patch.id), run.piece_path(arm, "psf_matched", &patch.id.to_string()));
             link(format!("layers/{}", patch.id), run.piece_path(arm, "layers", &patch.id.to_string()));
         }
         for e in &run.exposures {

@@ -10,6 +10,7 @@ mod detect;
 mod expose;
 mod r#match;
 pub mod measure;
+mod psf_matched;
 mod sky;
 mod solve;
 pub mod truth;
@@ -72,7 +73,7 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 14] = [
+pub const PHASES: [&dyn Phase; 15] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
@@ -80,6 +81,7 @@ pub const PHASES: [&dyn Phase; 14] = [
     &solve::Solve,
     &deep_background::DeepBackgroundPhase,
     &coadd::Coadd,
+    &psf_matched::PsfMatched,
     &detect::Detect,
     &associate::Associate,
     &deblend::Deblend,
