@@ -1,4 +1,4 @@
-//! Coaddition: warp, direct stack, likelihood maps, the coadd's PSF.
+//! Coaddition: warp, direct stack, likelihood maps, the coadd's PSF; the PSF-matched stack.
 //!
 //! Everything is anchored to the tract's cells or to fixed tiles of an exposure, never to a patch.
 

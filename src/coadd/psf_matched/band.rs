@@ -48,7 +48,7 @@ impl std::fmt::Display for LeftOut {
     }
 }
 
-/// An exposure that meets the patch.
+/// An exposure that meets the tiles of the patch.
 pub(super) struct Input<'a> {
     pub meta: &'a ExposureMeta,
     pub visit: &'a VisitProduct,
@@ -140,7 +140,9 @@ impl MakePsfMatched {
             target_fwhm_px,
             inputs: Vec::new(),
         };
-        let near: Vec<usize> = (0..inputs.len()).filter(|&i| !band.pixels_for(bbox, &inputs[i].0).is_empty()).collect();
+        // Whole tiles, whatever part of them the patch is: what is made of a tile must not depend on it.
+        let whole = band.tiles.in_box(bbox).iter().fold(*bbox, |whole, tile| whole.union(tile));
+        let near: Vec<usize> = (0..inputs.len()).filter(|&i| !band.pixels_for(&whole, &inputs[i].0).is_empty()).collect();
         let prepare = |scratch: &mut PairScratch, i: usize| (i, band.prepare(&inputs[i].0, &inputs[i].1, fwhms[i], scratch));
         let prepared = near.into_par_iter().map_init(|| band.fft.scratch(), prepare).collect();
         Ok(BandPsfMatcher { inputs: prepared, ..band })

@@ -142,6 +142,10 @@ impl PsfMatchedCoadd {
         for (i, kept) in &tile.contributions {
             self.inputs[*i].n_pixels += kept.slice(from).iter().filter(|k| **k).count() as u64;
         }
+        for (i, is_fitted) in &tile.fits {
+            let input = &mut self.inputs[*i];
+            *(if *is_fitted { &mut input.n_fitted } else { &mut input.n_not_fitted }) += 1;
+        }
         self.covariance_lost = self.covariance_lost.max(tile.lost_share);
         let is_in = |c: &&PsfCheck| self.covariance.cells.contains(&c.cell);
         self.checks.extend(tile.checks.iter().filter(is_in).copied());

@@ -64,7 +64,7 @@ impl TileKernels<'_> {
     }
 
     /// Of the middle of the tile.
-    fn middle(&self) -> Array2<f64> {
+    pub fn middle(&self) -> Array2<f64> {
         let all = self.all();
         all.iter().fold(Array2::zeros(all[0].kernel.dim()), |sum, k| sum + &k.kernel) / all.len() as f64
     }

@@ -7,10 +7,12 @@
 //! What is not stored is noise: the variance plane goes through K² and the covariance that the warp left is made good by one factor an exposure;
 //! the covariance of blank sky is stationary, one a cell, over 3 FWHM of the target (beyond, 10⁻³ of it are left, which the file states).
 
+mod alard_lupton;
 mod band;
 mod coadd;
 mod combine;
 mod config;
+mod fit_tile;
 mod match_tile;
 mod pair_fft;
 mod place;

@@ -179,3 +179,187 @@ fn stars_have_the_target_psf() {
         assert!(coadd.checks.len() == 36 && coadd.psf_summary().iter().all(|(mean, worst)| mean.abs() < 1e-3 && *worst < 5e-3));
     }
 }
+
+/// Blank sky: pixels scatter by the variance plane, PSF-weighted sums by the covariance, for every way to stack, where three exposures
+/// overlap and where one is. The mean over n independent sums knows the variance to √(2/n).
+#[test]
+fn blank_sky_scatters_as_predicted() {
+    let t = tract(64, 4);
+    for stack in [StackMethod::Mean, StackMethod::ClippedMean, StackMethod::Median] {
+        let mut sums: [(f64, f64, usize); 2] = [(0.0, 0.0, 0); 2];
+        let mut pixels = (0.0, 0.0);
+        for seed in 0..12 {
+            let mut all: Vec<Exposure> = (0..3)
+                .map(|k| exposure(&format!("e{k}"), moffat(2.8 + 0.5 * f64::from(k), 0.0), 0.2 * f64::from(k), 0.4 + 3.3 * f64::from(k)))
+                .collect();
+            all.iter_mut().enumerate().for_each(|(k, e)| add_noise(e, seed * 10 + k as u64));
+            // The right half of two exposures is bad: one is left there.
+            for e in &mut all[1..] {
+                let half = SIDE as i32 / 2;
+                let is_left = |i: usize| (i as i32) < half;
+                e.mask.indexed_iter_mut().filter(|((_, i), _)| !is_left(*i)).for_each(|(_, m)| *m = MaskPlane::Bad.bit());
+            }
+            let c = coadd_on(&all, &t, &t.bbox(), PsfMatchedConfig { stack, ..config() });
+            let psf = crate::coadd::gaussian_psf(c.target_fwhm_px, (1.5 * c.target_fwhm_px).ceil() as usize);
+            let r = psf.nrows() as i32 / 2;
+            for (k, cell) in t.cells_in(&t.bbox()).iter().enumerate() {
+                // Cells on the border between one and three are neither.
+                let whole = c.n_exposures.slice(c.bbox.slice_of(&cell.bbox));
+                let Some(group) = [3, 1].iter().position(|n| whole.iter().filter(|e| *e == n).count() > 4085) else { continue };
+                let predicted = crate::measure::variance_of_filter(&psf, c.covariance.covariance_njy2.index_axis(ndarray::Axis(0), k));
+                for (dy, dx) in [(16, 16), (16, 48), (48, 16), (48, 48)] {
+                    let at = c.bbox.slice_of(&Box2::new(cell.bbox.x0 + dx - r, cell.bbox.y0 + dy - r, 2 * r + 1, 2 * r + 1));
+                    let sum: f64 = c.image_njy.slice(at).iter().zip(&psf).map(|(z, p)| f64::from(*z) * p).sum();
+                    sums[group].0 += sum * sum;
+                    sums[group].1 += predicted;
+                    sums[group].2 += 1;
+                }
+                let z = c.image_njy.slice(c.bbox.slice_of(&cell.bbox));
+                pixels.0 += z.iter().map(|z| f64::from(*z).powi(2)).sum::<f64>();
+                pixels.1 += c.variance_njy2.slice(c.bbox.slice_of(&cell.bbox)).iter().map(|v| f64::from(*v)).sum::<f64>();
+                let h = c.covariance.half_width;
+                let plane = c.variance_njy2.slice(c.bbox.slice_of(&cell.bbox)).iter().map(|v| f64::from(*v)).sum::<f64>() / 4096.0;
+                let at_0 = c.covariance.covariance_njy2[[k, h, h]];
+                assert!((plane / at_0 - 1.0).abs() < 0.01, "{stack:?}: variance {plane}, covariance at lag 0 {at_0}");
+            }
+            assert!(c.covariance_lost < 2e-3, "{}", c.covariance_lost);
+        }
+        for (found, predicted, n) in sums {
+            let ratio = found / predicted;
+            println!("{stack:?}: {n} sums scatter by {ratio:.3} of the prediction");
+            assert!(n > 150 && (ratio - 1.0).abs() < 4.0 * (2.0 / n as f64).sqrt(), "{stack:?}: {ratio} of {n}");
+        }
+        let ratio = pixels.0 / pixels.1;
+        println!("{stack:?}: pixels {ratio:.3}");
+        assert!((ratio - 1.0).abs() < 0.06, "{stack:?}: pixels scatter by {ratio}");
+    }
+}
+
+/// Patches are bookkeeping: a corner of the tract made alone has the same bits, where a tile is cut by the patch, too.
+#[test]
+fn a_part_of_the_tract_has_the_same_bits() {
+    for (cell_px, n, part) in [(64, 6, Box2::new(64, 128, 128, 64)), (300, 1, Box2::new(0, 0, 300, 300))] {
+        let t = tract(cell_px, n);
+        let mut all: Vec<Exposure> =
+            (0..3).map(|k| exposure(&format!("e{k}"), moffat(2.8 + 0.5 * f64::from(k), 0.0), 0.2, 9.7 * f64::from(k))).collect();
+        all.iter_mut().enumerate().for_each(|(k, e)| add_noise(e, k as u64));
+        all[1].mask[[200, 190]] = MaskPlane::Bad.bit();
+        let whole = coadd_on(&all, &t, &t.bbox(), config());
+        let alone = coadd_on(&all, &t, &part, config());
+        let at = t.bbox().slice_of(&part);
+        let bits = |plane: ndarray::ArrayView2<f32>| plane.mapv(f32::to_bits);
+        assert_eq!(bits(whole.image_njy.slice(at)), bits(alone.image_njy.view()));
+        assert_eq!(bits(whole.variance_njy2.slice(at)), bits(alone.variance_njy2.view()));
+        assert_eq!(whole.mask.slice(at), alone.mask.view());
+        for (k, cell) in alone.covariance.cells.iter().enumerate() {
+            let i = whole.covariance.cells.iter().position(|c| c == cell).unwrap();
+            let of = |c: &PsfMatchedCoadd, i: usize| c.covariance.covariance_njy2.index_axis(ndarray::Axis(0), i).to_owned();
+            assert_eq!(of(&whole, i), of(&alone, k), "cell {cell:?}");
+        }
+        assert!(alone.checks.iter().all(|check| whole.checks.contains(check)));
+    }
+}
+
+/// What is too broad is left out and says why; another stamp size, a fully masked exposure and one exposure alone are no matter; one that lies
+/// elsewhere is not listed.
+#[test]
+fn bad_input_is_defined() {
+    let t = tract(64, 4);
+    let given = PsfMatchedConfig { target_fwhm_arcsec: 0.9, ..config() };
+    let broad = exposure("broad", moffat(5.5, 0.0), 0.1, 1.0);
+    let mut masked = exposure("masked", moffat(3.0, 0.0), 0.1, 2.0);
+    masked.mask.fill(MaskPlane::Bad.bit());
+    let small = PsfModel::Moffat { fwhm_px: 3.1, beta: 3.5, e1: 0.0, e2: 0.0, radius_px: 11, pixel_integrated: true };
+    let far = exposure("far", moffat(3.0, 0.0), 0.0, 9000.0);
+    let all = [broad, masked, exposure("small", small, 0.0, 0.0), far];
+    let c = coadd_on(&all, &t, &t.bbox(), given.clone());
+    let named: Vec<(&str, bool, bool)> = c.inputs.iter().map(|i| (i.id.0.as_str(), i.left_out.is_empty(), i.n_pixels > 0)).collect();
+    assert_eq!(named, [("broad", false, false), ("masked", true, false), ("small", true, true)]);
+    assert!(c.inputs[0].left_out.contains("broader than the target") && c.inputs[0].amplification > 1.5 && c.inputs[0].weight == 0.0);
+    assert!(c.n_exposures.iter().all(|n| *n == 1) && c.image_njy.iter().all(|z| *z == 0.0));
+    assert!(c.mask.iter().all(|m| m & MaskPlane::NoData.bit() == 0));
+    // Alone and too broad: no data, and no more.
+    let c = coadd_on(&all[..1], &t, &t.bbox(), given);
+    assert!(c.image_njy.iter().all(|z| z.is_nan()) && c.variance_njy2.iter().all(|v| v.is_infinite()) && c.checks.is_empty());
+    assert!(c.mask.iter().all(|m| *m == MaskPlane::NoData.bit()));
+}
+
+/// A hole and an edge cost pixels, not flux: near bad pixels the matched exposure is left out, and the PSF of what remains is the target's.
+#[test]
+fn bad_pixels_are_left_out_without_a_trace() {
+    let t = tract(64, 4);
+    let mut all: Vec<Exposure> = (0..2).map(|k| exposure(&format!("e{k}"), moffat(3.0, 0.0), 0.3, 4.6 * f64::from(k))).collect();
+    let star = PixelPoint::new(100.3, 90.2);
+    all.iter_mut().for_each(|e| add_star(e, &t, star, 1e4));
+    let p = all[0].meta.wcs.sky_to_pixel(t.wcs().pixel_to_sky(star)).unwrap().pixel();
+    for (x, y) in [(p.0, p.1), (p.0 + 1, p.1)] {
+        let at = all[0].bbox.index(x, y).unwrap();
+        all[0].mask[at] = MaskPlane::Cr.bit();
+        all[0].image[at] = 1e6;
+    }
+    let c = coadd_on(&all, &t, &t.bbox(), config());
+    let at = c.bbox.index(100, 90).unwrap();
+    assert_eq!((c.n_exposures[at], c.mask[at] & MaskPlane::Rejected.bit()), (1, MaskPlane::Rejected.bit()));
+    assert!(star_residual(&c, star, 1e4).worst() < 5e-3, "{:?}", star_residual(&c, star, 1e4));
+    assert_eq!(c.n_exposures[c.bbox.index(10, 10).unwrap()], 2);
+}
+
+/// A PSF that changes by a tenth over the detector: its kernels change with it, and so little from tile to tile that stars on both sides have
+/// the target's shape.
+#[test]
+fn varying_psfs_make_no_steps() {
+    let t = tract(64, 6);
+    let at = [0.0, (SIDE - 1) as f64];
+    let stamp = |fwhm: f64| Psf::new(moffat(fwhm, 0.05 * (fwhm - 3.2))).unwrap().core(PixelPoint::new(0.0, 0.0), 0.0, 0.0, 18);
+    let stamps = [3.0, 3.4, 3.2, 3.6].map(stamp).to_vec();
+    let mut e = exposure("e", PsfModel::StampGrid { x_px: at.to_vec(), y_px: at.to_vec(), stamps }, 0.1, 0.0);
+    let stars: Vec<PixelPoint> = (0..40).map(|k| PixelPoint::new(232.0 + 1.2 * f64::from(k), 40.0 + 7.3 * f64::from(k))).collect();
+    // Far enough apart along y, on both sides of the seams at 256.
+    for s in stars.iter().step_by(4) {
+        add_star(&mut e, &t, *s, 1e4);
+    }
+    let c = coadd_on(std::slice::from_ref(&e), &t, &t.bbox(), config());
+    for s in stars.iter().step_by(4) {
+        let residual = star_residual(&c, *s, 1e4);
+        assert!(residual.worst() < 2e-3, "{s:?}: {residual:?}");
+    }
+    assert!(c.psf_summary().iter().all(|(_, worst)| *worst < 1.5e-3), "{:?}", c.psf_summary());
+}
+
+/// A PSF model that is wrong by a tenth: with kernels fitted to the pixels that exposure's stars have the peaks of the others' again, which they
+/// miss by its model; without light the models' kernels stay, and are counted.
+#[test]
+fn kernels_fitted_to_pixels_mend_a_wrong_model() {
+    let t = tract(64, 4);
+    let stars: Vec<PixelPoint> = (0..64).map(|k| PixelPoint::new(20.3 + 31.1 * f64::from(k % 8), 21.2 + 30.9 * f64::from(k / 8))).collect();
+    let settings = PsfMatchedConfig { method: MatchMethod::AlardLupton, target_fwhm_arcsec: 0.9, ..config() };
+    let mut all: Vec<Exposure> = (0..6).map(|k| exposure(&format!("e{k}"), moffat(3.2, 0.0), 0.2, 3.3 * f64::from(k))).collect();
+    for (k, e) in all.iter_mut().enumerate() {
+        add_noise(e, k as u64);
+    }
+    let dark = coadd_on(&all, &t, &t.bbox(), settings.clone());
+    assert!(dark.inputs.iter().all(|i| (i.n_fitted, i.n_not_fitted) == (0, 1)));
+    for e in &mut all {
+        stars.iter().for_each(|s| add_star(e, &t, *s, 4e4));
+    }
+    // The chain is told otherwise.
+    all[1].meta.psf = Psf::new(moffat(3.5, 0.0)).unwrap();
+    let inputs: Vec<_> = all.iter().map(|e| (e.meta.clone(), visit(e))).collect();
+    let stage = MakePsfMatched::new(settings.clone()).unwrap();
+    let band = stage.start(&t, &CoaddConfig::default(), "r", &inputs, &t.bbox()).unwrap();
+    let mut scratch = band.scratch();
+    let warps: Vec<MatchedTile> = (0..6).filter_map(|i| band.match_tile(i, &all[i], &t.bbox(), &mut scratch)).collect();
+    let peak = |warp: &MatchedTile| {
+        stars.iter().map(|s| f64::from(warp.image_njy[t.bbox().index(s.pixel().0, s.pixel().1).unwrap()])).sum::<f64>()
+    };
+    let off = |warps: &[MatchedTile]| peak(&warps[1]) / peak(&warps[0]) - 1.0;
+    let before = off(&warps);
+    let (fitted, fits) = band.refit(&t.bbox(), warps, &mut scratch);
+    let after = off(&fitted);
+    println!("peaks differ by {before:.4} before and {after:.4} after the fit");
+    assert!(fits.iter().all(|(_, is_fitted)| *is_fitted));
+    // 64 stars of 4e4 nJy over noise of 10 nJy a pixel: the peaks are known to 1e-3.
+    assert!(before.abs() > 0.02 && after.abs() < 0.3 * before.abs() && after.abs() < 0.005, "{before} {after}");
+    let coadd = coadd_on(&all, &t, &t.bbox(), settings);
+    assert!(coadd.inputs.iter().all(|i| (i.n_fitted, i.n_not_fitted) == (1, 0)));
+}

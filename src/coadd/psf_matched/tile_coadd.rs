@@ -2,7 +2,7 @@
 
 use super::band::BandPsfMatcher;
 use super::combine::{Value, combine, median_variance};
-use super::config::StackMethod;
+use super::config::{MatchMethod, StackMethod};
 use super::match_tile::{MatchedTile, middle_pixel};
 use super::pair_fft::PairScratch;
 use super::shape::{N_SUMS, PsfResidual, ShapeSums};
@@ -51,6 +51,8 @@ pub struct TileCoadd {
     pub(super) checks: Vec<PsfCheck>,
     /// Pixels to which each input contributes, by number of the input.
     pub(super) contributions: Vec<(usize, Array2<bool>)>,
+    /// Inputs whose kernel was to be fitted, and whether it was.
+    pub(super) fits: Vec<(usize, bool)>,
     /// Largest share of a covariance beyond its support.
     pub(super) lost_share: f64,
 }
@@ -89,7 +91,11 @@ impl BandPsfMatcher<'_> {
                 warps.extend(self.match_tile(i, &read(i, &needed)?, tile, scratch));
             }
         }
-        Ok(self.stack(tile, &warps))
+        if self.config.method == MatchMethod::Fourier {
+            return Ok(self.stack(tile, &warps));
+        }
+        let (warps, fits) = self.refit(tile, warps, scratch);
+        Ok(TileCoadd { fits, ..self.stack(tile, &warps) })
     }
 
     /// Stacks the matched exposures of a tile, in the order of the inputs.
@@ -136,7 +142,7 @@ impl BandPsfMatcher<'_> {
         let whole = |bits: Vec<bool>| Array2::from_shape_vec(shape, bits).expect("one a pixel");
         let contributions = warps.iter().map(|w| w.input).zip(kept.bits.into_iter().map(whole)).collect();
         let lost_share = warps.iter().fold(0.0, |most: f64, w| most.max(w.noise.lost_share));
-        TileCoadd { bbox: *tile, image_njy, variance_njy2, mask, n_exposures, cells, checks, contributions, lost_share }
+        TileCoadd { bbox: *tile, image_njy, variance_njy2, mask, n_exposures, cells, checks, contributions, fits: Vec::new(), lost_share }
     }
 
     fn weight(&self, i: usize) -> f64 {
