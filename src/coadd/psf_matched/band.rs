@@ -2,7 +2,7 @@
 
 use super::config::{PsfMatchedConfig, PsfMatchedError};
 use super::pair_fft::{PairFft, PairScratch};
-use super::place::{Matching, PlaceKernel};
+use super::place::{Matching, Place, PlaceKernel};
 use super::shape::ShapeProbe;
 use super::tiles::Tiles;
 use crate::background::VisitProduct;
@@ -125,7 +125,6 @@ impl MakePsfMatched {
             half_width_px,
             psf_radius_px: half_width_px + half_width_px / 4,
             lag_half_width_px: ((3.0 * target_fwhm_px).ceil() as usize).min(2 * half_width_px),
-            spread_px: tiles.side_px() as f64,
         };
         let fft = PairFft::new(fast_length(tiles.side_px() + 2 * half_width_px));
         let band = BandPsfMatcher {
@@ -217,24 +216,25 @@ impl<'a> BandPsfMatcher<'a> {
         if !(variance_njy2.is_finite() && variance_njy2 > 0.0) {
             return Err((meta, LeftOut::NoNoise));
         }
-        let kernel = self.matching.place_kernel(meta, at_center, &self.fft, scratch);
+        let area = meta.wcs.pixel_area_arcsec2(at_center) / self.tract.config().pixel_scale_arcsec.powi(2);
+        let place = |at: PixelPoint| Place { at, spread_px: meta.shape.0.max(meta.shape.1) as f64 * area.sqrt() };
+        let kernel = self.matching.place_kernel(meta, place(at_center), &self.fft, scratch);
         let mut amplification = kernel.amplification(&self.matching);
         let others = self.other_places(meta);
         let residual = |at: &PixelPoint| {
-            let psf = self.matching.mean_psf(meta, *at);
+            let psf = self.matching.mean_psf(meta, place(*at));
             self.matching.probe.residual(&kernel.sums(&(&psf / psf.sum())))
         };
         let is_uniform = others.iter().all(|at| residual(at).worst() < UNIFORM_TOLERANCE);
         if !is_uniform {
-            let at_others = others.iter().map(|at| self.matching.kernel(meta, *at));
+            let at_others = others.iter().map(|at| self.matching.kernel(meta, place(*at)));
             amplification = at_others.map(|k| self.matching.amplification(k.view())).fold(amplification, f64::max);
         }
         if amplification > self.config.max_amplification {
             return Err((meta, LeftOut::Amplifies(amplification)));
         }
-        let area = kernel.area_ratio;
         let weight = (variance_njy2 * kernel.unit_variance()).recip();
-        let sigma_njy = variance_njy2.sqrt() * area;
+        let sigma_njy = variance_njy2.sqrt() * kernel.area_ratio;
         Ok(Input { meta, visit, fwhm_px, amplification, weight, sigma_njy, kernel: is_uniform.then_some(kernel) })
     }
 

@@ -4,6 +4,7 @@ use super::alard_lupton::{AlardLupton, FitInput};
 use super::band::{BandPsfMatcher, Input};
 use super::match_tile::{MatchedTile, TileKernels, Warped};
 use super::pair_fft::PairScratch;
+use super::place::Place;
 use super::tile_coadd::TileCoadd;
 use crate::geometry::{Box2, PixelPoint};
 use crate::image::MaskPlane;
@@ -45,14 +46,16 @@ impl BandPsfMatcher<'_> {
             image_variance: warped.variance_njy2(input).view(),
             reference: reference.image_njy.view(),
             variance: variance.view(),
-            own_kernel: own.view(),
+            start: own.view(),
+            started: warp.image_njy.view(),
             own_share: input.weight / total,
             model_error: self.config.model_error,
         })?;
         let middle = PixelPoint::new(f64::from(tile.x0 + tile.width / 2), f64::from(tile.y0 + tile.height / 2));
         let on_exposure = input.meta.wcs.sky_to_pixel(self.tract.wcs().pixel_to_sky(middle)).ok()?;
-        let place = self.matching.with_kernel(kernel, input.meta, input.meta.bbox().nearest(on_exposure), &self.fft, scratch);
-        self.apply(warp.input, input, warped, &TileKernels::One(&place), tile, scratch)
+        let place = Place { at: input.meta.bbox().nearest(on_exposure), spread_px: self.tiles.side_px() as f64 };
+        let fitted = self.matching.with_kernel(kernel, input.meta, place, &self.fft, scratch);
+        self.apply(warp.input, input, warped, &TileKernels::One(&fitted), tile, scratch)
     }
 
     /// Variance of the difference from the reference where a bright source's light falls, 0 elsewhere; `None` with fewer than `min_pixels` of

@@ -2,7 +2,7 @@
 
 use super::band::{BandPsfMatcher, Input};
 use super::pair_fft::{PairFilter, PairScratch};
-use super::place::{MatchedNoise, PlaceKernel};
+use super::place::{MatchedNoise, Place, PlaceKernel};
 use super::shape::{N_SUMS, ShapeSums};
 use crate::coadd::mapping::Mapping;
 use crate::coadd::prepared::Prepared;
@@ -104,7 +104,8 @@ impl BandPsfMatcher<'_> {
         let corner = |k: i32, scratch: &mut PairScratch| {
             let at = PixelPoint::new(f64::from(tile.x0 + k % 2 * tile.width), f64::from(tile.y0 + k / 2 * tile.height));
             let on_exposure = input.meta.wcs.sky_to_pixel(self.tract.wcs().pixel_to_sky(at)).unwrap_or(PixelPoint::new(0.0, 0.0));
-            self.matching.place_kernel(input.meta, input.meta.bbox().nearest(on_exposure), &self.fft, scratch)
+            let place = Place { at: input.meta.bbox().nearest(on_exposure), spread_px: self.tiles.side_px() as f64 };
+            self.matching.place_kernel(input.meta, place, &self.fft, scratch)
         };
         TileKernels::Corners(Box::new([0, 1, 2, 3].map(|k| corner(k, scratch))))
     }

@@ -11,9 +11,22 @@ use crate::coadd::psf_match::matching_kernel;
 use crate::geometry::{PixelPoint, Wcs};
 use crate::image::ExposureMeta;
 use ndarray::{Array2, ArrayView2};
+use rustfft::num_complex::Complex64;
 
 /// Sample positions along a tile's side: their sub-pixel phases stand for those of all pixels.
 const SAMPLES: usize = 6;
+
+/// Pixels of a place whose sub-pixel phases stand for those of all.
+const PHASES: i32 = 200;
+
+/// A position on an exposure and the tract pixels around it for which it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// On the exposure.
+    pub at: PixelPoint,
+    /// Side of their square \[tract pixel\].
+    pub spread_px: f64,
+}
 
 /// What every kernel of a band has in common.
 pub(super) struct Matching {
@@ -27,8 +40,6 @@ pub(super) struct Matching {
     pub psf_radius_px: usize,
     /// Of the noise covariance \[tract pixel\].
     pub lag_half_width_px: usize,
-    /// Side of the square of tract pixels that stand for a place.
-    pub spread_px: f64,
 }
 
 /// A matching kernel, ready to be applied.
@@ -72,8 +83,8 @@ impl PlaceKernel {
 
 impl Matching {
     /// The kernel at a position of an exposure, its filter and noise.
-    pub fn place_kernel(&self, meta: &ExposureMeta, at: PixelPoint, fft: &PairFft, scratch: &mut PairScratch) -> PlaceKernel {
-        self.with_kernel(self.kernel(meta, at), meta, at, fft, scratch)
+    pub fn place_kernel(&self, meta: &ExposureMeta, place: Place, fft: &PairFft, scratch: &mut PairScratch) -> PlaceKernel {
+        self.with_kernel(self.kernel(meta, place), meta, place, fft, scratch)
     }
 
     /// The same for a kernel that is given.
@@ -81,20 +92,20 @@ impl Matching {
         &self,
         kernel: Array2<f64>,
         meta: &ExposureMeta,
-        at: PixelPoint,
+        place: Place,
         fft: &PairFft,
         scratch: &mut PairScratch,
     ) -> PlaceKernel {
-        let (on_tract, jacobian) = self.on_tract(meta, at);
-        let noise = self.noise(kernel.view(), at, on_tract, &jacobian);
+        let (on_tract, jacobian) = self.on_tract(meta, place.at);
+        let noise = self.noise(kernel.view(), place, on_tract, &jacobian);
         let filter = fft.filter(scratch, kernel.view(), kernel.mapv(|k| noise.gain * k * k).view());
         let through = self.probe.through(kernel.view(), self.psf_radius_px);
         PlaceKernel { filter, noise, through, area_ratio: area_ratio(&jacobian), kernel }
     }
 
     /// The kernel of unit sum from an exposure's PSF at a position to the target.
-    pub fn kernel(&self, meta: &ExposureMeta, at: PixelPoint) -> Array2<f64> {
-        matching_kernel(self.mean_psf(meta, at).view(), self.target.view(), self.half_width_px)
+    pub fn kernel(&self, meta: &ExposureMeta, place: Place) -> Array2<f64> {
+        matching_kernel(self.mean_psf(meta, place).view(), self.target.view(), self.half_width_px)
     }
 
     /// Largest amplification of any wave: max |K(k)|; 1 for k = 0.
@@ -112,14 +123,32 @@ impl Matching {
         (on_tract, jacobian_at(&self.tract_wcs, &meta.wcs, on_tract))
     }
 
-    /// The exposure's PSF at a position on the tract's pixels, the mean over its sub-pixel phases: warping leaves images of the PSF at the next
-    /// wave number whose sign goes round with the phase, so that four phases half a pixel apart have none.
-    pub fn mean_psf(&self, meta: &ExposureMeta, at: PixelPoint) -> Array2<f64> {
-        let (_, jacobian) = self.on_tract(meta, at);
+    /// The exposure's PSF at a place on the tract's pixels, the mean over the sub-pixel phases of its pixels.
+    ///
+    /// Warping leaves an image of the PSF at the next wave number, which goes with e^(2πi phase) along each axis. Its mean is r e^(iψ): 1 in length where
+    /// all pixels have one phase, 0 where they have all; two phases, ψ/2π and half a pixel on, with weights (1 ± r)/2 have the same.
+    pub fn mean_psf(&self, meta: &ExposureMeta, place: Place) -> Array2<f64> {
+        let (on_tract, jacobian) = self.on_tract(meta, place.at);
+        let (x, y) = on_tract.pixel();
+        let first = (f64::from(x) - on_tract.x, f64::from(y) - on_tract.y);
+        let (mut mean_x, mut mean_y) = (Complex64::ZERO, Complex64::ZERO);
+        for k in 0..PHASES {
+            // Whole pixels of a sequence without a period (Roberts' R2): a lattice of them could have one phase where the pixels have all.
+            let along = |ratio: f64| (((f64::from(k) + 0.5) * ratio).fract() - 0.5) * place.spread_px;
+            let (dx, dy) = (first.0 + along(0.754_877_666).floor(), first.1 + along(0.569_840_291).floor());
+            let turn = |position: f64| Complex64::from_polar(1.0 / f64::from(PHASES), std::f64::consts::TAU * position.fract());
+            mean_x += turn(place.at.x + jacobian[0][0] * dx + jacobian[0][1] * dy);
+            mean_y += turn(place.at.y + jacobian[1][0] * dx + jacobian[1][1] * dy);
+        }
+        let two = |mean: Complex64, near: f64| {
+            // The position of this phase that is nearest to the place.
+            let phase = mean.arg() / std::f64::consts::TAU;
+            let position = near + (phase - near) - (phase - near).round();
+            [(position, 0.5 * (1.0 + mean.norm())), (position + 0.5, 0.5 * (1.0 - mean.norm()))]
+        };
         let mut out = self.empty_stamp();
-        for (dx, dy) in [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)] {
-            let p = PixelPoint::new(at.x + dx, at.y + dy);
-            add_warped(&self.lanczos, &meta.psf, p, &jacobian, (0.0, 0.0), 0.25, &mut out);
+        for ((x, wx), (y, wy)) in two(mean_x, place.at.x).into_iter().flat_map(|x| two(mean_y, place.at.y).map(move |y| (x, y))) {
+            add_warped(&self.lanczos, &meta.psf, PixelPoint::new(x, y), &jacobian, (0.0, 0.0), wx * wy, &mut out);
         }
         out
     }
@@ -139,16 +168,16 @@ impl Matching {
     }
 
     /// Noise behind the kernel: C = (K ⋆ K) * C_warp, with C_warp that of the warp for the sub-pixel phases of the place.
-    fn noise(&self, kernel: ArrayView2<f64>, at: PixelPoint, on_tract: PixelPoint, jacobian: &Jacobian) -> MatchedNoise {
+    fn noise(&self, kernel: ArrayView2<f64>, place: Place, on_tract: PixelPoint, jacobian: &Jacobian) -> MatchedNoise {
         let area = area_ratio(jacobian);
         let h = lag_half_width(self.lanczos.n_taps(), area.sqrt());
         let (x, y) = on_tract.pixel();
         let positions: Vec<(f64, f64)> = (0..SAMPLES * SAMPLES)
             .map(|k| {
                 // Whole tract pixels, spread over the place.
-                let along = |k: usize| (((k as f64 + 0.5) / SAMPLES as f64 - 0.5) * self.spread_px).floor();
+                let along = |k: usize| (((k as f64 + 0.5) / SAMPLES as f64 - 0.5) * place.spread_px).floor();
                 let (dx, dy) = (f64::from(x) - on_tract.x + along(k % SAMPLES), f64::from(y) - on_tract.y + along(k / SAMPLES));
-                (at.x + jacobian[0][0] * dx + jacobian[0][1] * dy, at.y + jacobian[1][0] * dx + jacobian[1][1] * dy)
+                (place.at.x + jacobian[0][0] * dx + jacobian[0][1] * dy, place.at.y + jacobian[1][0] * dx + jacobian[1][1] * dy)
             })
             .collect();
         let warp = lag_sums(&self.lanczos, jacobian, &positions, h) * (area * area / positions.len() as f64);
