@@ -2,7 +2,7 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 17] = [
+const PHASES: [&str; 18] = [
     "sky",
     "expose",
     "visit",
@@ -12,6 +12,7 @@ const PHASES: [&str; 17] = [
     "artifacts",
     "clip",
     "coadd",
+    "psf-matched",
     "combine",
     "detect",
     "associate",

@@ -13,6 +13,7 @@ mod comparison;
 mod failures;
 mod launch;
 mod layout;
+mod psf_matched;
 mod ranks;
 mod real_data;
 mod report;

@@ -7,7 +7,7 @@ use fathom::associate::{AssociateConfig, AssociatePeaks};
 use fathom::background::{
     CharacterizeVisit, DeepBackground, DeepBackgroundConfig, MatchBackground, MatchConfig, SolveBackground, SolveConfig, VisitConfig,
 };
-use fathom::coadd::{CoaddConfig, Combine, CombineConfig, MakeCoadd, SelectConfig, SelectExposures};
+use fathom::coadd::{CoaddConfig, Combine, CombineConfig, MakeCoadd, MakePsfMatched, PsfMatchedConfig, SelectConfig, SelectExposures};
 use fathom::deblend::{DeblendConfig, DeblendParent};
 use fathom::detect::{DetectConfig, DetectLayers};
 use fathom::geometry::{SkyMapConfig, Tract};
@@ -53,6 +53,7 @@ pub struct Config {
     pub select: SelectConfig,
     pub artifacts: ArtifactsConfig,
     pub coadd: CoaddConfig,
+    pub psf_matched: PsfMatchedConfig,
     pub combine: CombineConfig,
     pub detect: DetectConfig,
     pub associate: AssociateConfig,
@@ -197,6 +198,7 @@ impl Config {
         SelectExposures::new(self.select.clone())?;
         FindArtifacts::new(self.artifacts.clone())?;
         MakeCoadd::new(self.coadd.clone())?;
+        MakePsfMatched::new(self.psf_matched.clone())?;
         Combine::new(self.combine.clone(), bands)?;
         DetectLayers::new(&self.detect, bands)?;
         AssociatePeaks::new(self.associate.clone())?;

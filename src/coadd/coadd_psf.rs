@@ -1,9 +1,9 @@
 //! The PSF of a direct coadd at any point: the weighted mean of the warped PSFs that contribute there.
 
 use super::kernel::{Lanczos, MAX_TAPS};
-use super::mapping::{area_ratio, jacobian_at};
+use super::mapping::{Jacobian, area_ratio, jacobian_at};
 use crate::geometry::{PixelPoint, Wcs};
-use crate::image::ExposureMeta;
+use crate::image::{ExposureMeta, Psf};
 use ndarray::{Array2, ArrayView3, Axis, s};
 use std::collections::BTreeMap;
 
@@ -82,50 +82,14 @@ impl CoaddPsf {
         let (cx, cy) = at.pixel();
         for (input, p) in self.contributors(at, contributors) {
             let jacobian = jacobian_at(&self.tract_wcs, &input.meta.wcs, at);
-            let psf = &input.meta.psf;
-            let (px, py) = p.pixel();
-            // Only the part that the kernel reaches.
-            let [[a, b], [c, d]] = jacobian;
-            let stretch = (a.abs() + b.abs()).max(c.abs() + d.abs());
-            let reach = ((radius_px as f64 + 1.0) * stretch).ceil() as usize + self.kernel.n_taps() / 2 + 1;
-            let native = psf.core(p, p.x - f64::from(px), p.y - f64::from(py), reach);
-            let r = (native.nrows() / 2) as f64;
-            let factor = input.weight * area_ratio(&jacobian);
             weights += input.weight;
-            for ((j, i), value) in out.indexed_iter_mut() {
-                // Over a stamp the mapping is affine to better than the mapping's own tolerance.
-                let (dx, dy) = (f64::from(cx) + i as f64 - radius_px as f64 - at.x, f64::from(cy) + j as f64 - radius_px as f64 - at.y);
-                let x = p.x + jacobian[0][0] * dx + jacobian[0][1] * dy - f64::from(px) + r;
-                let y = p.y + jacobian[1][0] * dx + jacobian[1][1] * dy - f64::from(py) + r;
-                *value += factor * self.sample(&native, x, y);
-            }
+            let from_central = (at.x - f64::from(cx), at.y - f64::from(cy));
+            add_warped(&self.kernel, &input.meta.psf, p, &jacobian, from_central, input.weight, &mut out);
         }
         if weights > 0.0 {
             out /= weights;
         }
         out
-    }
-
-    /// The kernel's value of a stamp at an array position; zero outside the stamp.
-    fn sample(&self, stamp: &Array2<f64>, x: f64, y: f64) -> f64 {
-        let side = stamp.nrows() as i64;
-        let n = self.kernel.n_taps() as i64;
-        let (fx, fy) = (x.floor(), y.floor());
-        let (x0, y0) = (fx as i64 + self.kernel.first_tap(), fy as i64 + self.kernel.first_tap());
-        if x0 >= side || y0 >= side || x0 + n <= 0 || y0 + n <= 0 {
-            return 0.0;
-        }
-        let (wx, wy) = (self.kernel.weights::<MAX_TAPS>(x - fx), self.kernel.weights::<MAX_TAPS>(y - fy));
-        let mut sum = 0.0;
-        for j in (0.max(-y0))..n.min(side - y0) {
-            let row = stamp.row((y0 + j) as usize);
-            let mut along = 0.0;
-            for i in (0.max(-x0))..n.min(side - x0) {
-                along += wx[i as usize] * row[(x0 + i) as usize];
-            }
-            sum += wy[j as usize] * along;
-        }
-        sum
     }
 
     /// Aperture correction of a flux on the coadd: the harmonic mean Σw / Σ(w/A) of the contributors; and whether it is known
@@ -144,4 +108,56 @@ impl CoaddPsf {
         }
         if inverse > 0.0 { (weights / inverse, is_known) } else { (1.0, false) }
     }
+}
+
+/// Adds `factor` times the image of a unit-flux point source on one exposure, warped onto tract pixels, to a stamp of odd side.
+///
+/// `p`: the source on the exposure, which fixes its native phase; `from_central`: the source from the stamp's central pixel \[tract pixel\].
+pub(super) fn add_warped(
+    kernel: &Lanczos,
+    psf: &Psf,
+    p: PixelPoint,
+    jacobian: &Jacobian,
+    from_central: (f64, f64),
+    factor: f64,
+    out: &mut Array2<f64>,
+) {
+    let radius_px = out.nrows() / 2;
+    let (px, py) = p.pixel();
+    // Only the part that the kernel reaches.
+    let [[a, b], [c, d]] = jacobian;
+    let stretch = (a.abs() + b.abs()).max(c.abs() + d.abs());
+    let reach = ((radius_px as f64 + 1.0) * stretch).ceil() as usize + kernel.n_taps() / 2 + 1;
+    let native = psf.core(p, p.x - f64::from(px), p.y - f64::from(py), reach);
+    let r = (native.nrows() / 2) as f64;
+    let factor = factor * area_ratio(jacobian);
+    for ((j, i), value) in out.indexed_iter_mut() {
+        // Over a stamp the mapping is affine to better than the mapping's own tolerance.
+        let (dx, dy) = (i as f64 - radius_px as f64 - from_central.0, j as f64 - radius_px as f64 - from_central.1);
+        let x = p.x + a * dx + b * dy - f64::from(px) + r;
+        let y = p.y + c * dx + d * dy - f64::from(py) + r;
+        *value += factor * sample(kernel, &native, x, y);
+    }
+}
+
+/// The kernel's value of a stamp at an array position; zero outside the stamp.
+fn sample(kernel: &Lanczos, stamp: &Array2<f64>, x: f64, y: f64) -> f64 {
+    let side = stamp.nrows() as i64;
+    let n = kernel.n_taps() as i64;
+    let (fx, fy) = (x.floor(), y.floor());
+    let (x0, y0) = (fx as i64 + kernel.first_tap(), fy as i64 + kernel.first_tap());
+    if x0 >= side || y0 >= side || x0 + n <= 0 || y0 + n <= 0 {
+        return 0.0;
+    }
+    let (wx, wy) = (kernel.weights::<MAX_TAPS>(x - fx), kernel.weights::<MAX_TAPS>(y - fy));
+    let mut sum = 0.0;
+    for j in (0.max(-y0))..n.min(side - y0) {
+        let row = stamp.row((y0 + j) as usize);
+        let mut along = 0.0;
+        for i in (0.max(-x0))..n.min(side - x0) {
+            along += wx[i as usize] * row[(x0 + i) as usize];
+        }
+        sum += wy[j as usize] * along;
+    }
+    sum
 }

@@ -2,7 +2,7 @@
 
 use super::NoiseCovariance;
 use super::kernel::{Lanczos, MAX_TAPS};
-use super::mapping::{area_ratio, jacobian_at};
+use super::mapping::{Jacobian, area_ratio, jacobian_at};
 use super::prepared::Prepared;
 use super::warp::floor;
 use crate::geometry::{Cell, PixelPoint, Wcs};
@@ -17,7 +17,7 @@ const SAMPLES: usize = 6;
 const NODES: usize = 32;
 
 /// Σ_n k(n - x) k(n - x - u) of a kernel, over the phase x and the shift u: looked up for every pair of pixels of every cell.
-struct Overlaps {
+pub(super) struct Overlaps {
     /// Shifts of ± this many pixels are in the table; all others are 0.
     reach: f64,
     /// `[phase][shift]`, both ends included.
@@ -26,7 +26,7 @@ struct Overlaps {
 }
 
 impl Overlaps {
-    fn new(kernel: &Lanczos) -> Self {
+    pub fn new(kernel: &Lanczos) -> Self {
         let reach = kernel.n_taps();
         let n_shifts = 2 * reach * NODES + 1;
         let of_phase = |p: usize| {
@@ -39,7 +39,7 @@ impl Overlaps {
 
     /// At phase `x` in 0..1.
     #[inline]
-    fn at(&self, x: f64, u: f64) -> f64 {
+    pub fn at(&self, x: f64, u: f64) -> f64 {
         if u.abs() >= self.reach {
             return 0.0;
         }
@@ -57,6 +57,30 @@ impl Overlaps {
     }
 }
 
+/// Lags over which a kernel of `n_taps` correlates; `exposure_px_per_tract_px`: ratio of the pixels' sides: finer tract pixels correlate
+/// over more lags.
+pub(super) fn lag_half_width(n_taps: usize, exposure_px_per_tract_px: f64) -> usize {
+    ((n_taps as f64 / exposure_px_per_tract_px.min(1.0)).ceil() as usize - 1).clamp(n_taps - 1, 32)
+}
+
+/// Σ_x Σ_n k(n - x) k(n - x - J d) over the given positions x on the exposure, for all lags d: `[dy + h, dx + h]`.
+pub(super) fn lag_sums(overlaps: &Overlaps, j: &Jacobian, positions: &[(f64, f64)], half_width: usize) -> Array2<f64> {
+    let h = half_width as i64;
+    let phase = |v: f64| v - floor(v) as f64;
+    let phases: Vec<_> = positions.iter().map(|&(x, y)| (phase(x), phase(y))).collect();
+    let mut sums = Array2::zeros((2 * half_width + 1, 2 * half_width + 1));
+    // C(-d) = C(d): half of the lags are enough.
+    for dy in 0..=h {
+        for dx in if dy == 0 { 0 } else { -h }..=h {
+            let u = (j[0][0] * dx as f64 + j[0][1] * dy as f64, j[1][0] * dx as f64 + j[1][1] * dy as f64);
+            let total: f64 = phases.iter().map(|&(x, y)| overlaps.at(x, u.0) * overlaps.at(y, u.1)).sum();
+            sums[[(dy + h) as usize, (dx + h) as usize]] = total;
+            sums[[(h - dy) as usize, (h - dx) as usize]] = total;
+        }
+    }
+    sums
+}
+
 /// Sums over the exposures of w² C_e(d) and of the weights.
 pub(crate) struct CovarianceSums {
     cells: Vec<Cell>,
@@ -70,8 +94,7 @@ pub(crate) struct CovarianceSums {
 impl CovarianceSums {
     /// `exposure_px_per_tract_px`: the smallest ratio of the pixels' sides: finer tract pixels correlate over more lags.
     pub fn new(cells: Vec<Cell>, kernel: &Lanczos, exposure_px_per_tract_px: f64) -> Self {
-        let n_taps = kernel.n_taps();
-        let half_width = ((n_taps as f64 / exposure_px_per_tract_px.min(1.0)).ceil() as usize - 1).clamp(n_taps - 1, 32);
+        let half_width = lag_half_width(kernel.n_taps(), exposure_px_per_tract_px);
         let side = 2 * half_width + 1;
         let overlaps = Overlaps::new(kernel);
         Self { overlaps, half_width, sums: vec![Array2::zeros((side, side)); cells.len()], weights: vec![0.0; cells.len()], cells }
@@ -79,7 +102,7 @@ impl CovarianceSums {
 
     /// Adds one exposure where it covers a cell that `is_part` lets through: C(d) = v |J|² <Σ_n k(n - x) k(n - x - J d)>, the mean over sampled pixels x.
     pub fn add(&mut self, tract_wcs: &Wcs, exposure: &Exposure, prepared: &Prepared, weight: f64, is_part: impl Fn(&Cell) -> bool + Sync) {
-        let (h, overlaps) = (self.half_width as i64, &self.overlaps);
+        let (half_width, overlaps) = (self.half_width, &self.overlaps);
         (&self.cells, &mut self.sums, &mut self.weights).into_par_iter().for_each(|(cell, sum, weights)| {
             if !is_part(cell) {
                 return;
@@ -105,19 +128,7 @@ impl CovarianceSums {
             let Some(nearest) = prepared.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32) else { return };
             let variance = f64::from(prepared.background_njy2_at(nearest)) * area_ratio(&j).powi(2);
             let factor = weight * weight * variance * share / positions.len() as f64;
-            let phase = |v: f64| v - floor(v) as f64;
-            let phases: Vec<_> = positions.iter().map(|&(x, y)| (phase(x), phase(y))).collect();
-            // C(-d) = C(d): half of the lags are enough.
-            for dy in 0..=h {
-                for dx in if dy == 0 { 0 } else { -h }..=h {
-                    let u = (j[0][0] * dx as f64 + j[0][1] * dy as f64, j[1][0] * dx as f64 + j[1][1] * dy as f64);
-                    let total: f64 = phases.iter().map(|&(x, y)| overlaps.at(x, u.0) * overlaps.at(y, u.1)).sum();
-                    sum[[(dy + h) as usize, (dx + h) as usize]] += factor * total;
-                    if (dx, dy) != (0, 0) {
-                        sum[[(h - dy) as usize, (h - dx) as usize]] += factor * total;
-                    }
-                }
-            }
+            *sum += &(lag_sums(overlaps, &j, &positions, half_width) * factor);
             *weights += weight * share;
         });
     }

@@ -1,4 +1,4 @@
-//! Coaddition: warp, direct stack, likelihood maps, the coadd's PSF; proper coadds and multi-band maps made from them.
+//! Coaddition: warp, direct stack, likelihood maps, the coadd's PSF; the PSF-matched stack; proper coadds and multi-band maps.
 //!
 //! Everything is anchored to the tract's cells or to fixed tiles of an exposure, never to a patch.
 
@@ -28,6 +28,7 @@ mod proper_coadd;
 mod proper_tests;
 mod properties;
 mod psf_match;
+mod psf_matched;
 mod psf_sums;
 mod select;
 #[cfg(test)]
@@ -52,4 +53,8 @@ pub use proper::{ProperCell, ProperFilter};
 pub use proper_coadd::{ProperCoadd, proper_coadd};
 pub use properties::{Properties, properties};
 pub use psf_match::{gaussian_psf, matching_kernel, target_fwhm_px};
+pub use psf_matched::{
+    BandPsfMatcher, LeftOut, MakePsfMatched, MatchMethod, MatchedTile, PairScratch, PsfCheck, PsfMatchedCoadd, PsfMatchedConfig,
+    PsfMatchedError, PsfMatchedInput, PsfResidual, StackMethod, TileCoadd,
+};
 pub use select::{Decision, FigureOfMerit, SelectConfig, SelectError, SelectExposures, Selection, window_step};

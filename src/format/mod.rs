@@ -24,6 +24,7 @@ pub mod levels;
 pub mod parents;
 mod patch_files;
 pub mod product;
+pub mod psf_matched;
 pub mod run;
 pub mod table;
 pub mod truth;

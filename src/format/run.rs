@@ -4,7 +4,7 @@
 //!
 //! - `/config`: text, the resolved configuration (TOML); `/provenance`: text (JSON).
 //! - tables ([`super::table`]) at `/catalog`, `/truth`, `/matches`, `/peaks`, `/parents`, ..., with arms as `/<arm>/...`;
-//! - external links, relative to the run folder, so that it can be moved: `/exposures/<id>`, `/coadds/<patch>`, `/background` (where backgrounds are matched), ...
+//! - external links, relative to the run folder, so that it can be moved: `/exposures/<id>`, `/coadds/<patch>`, `/background` (where backgrounds are matched), `/psf_matched/<patch>` (where that coadd is made), ...
 //!
 //! Its key is the SHA-256 of configuration and provenance; no other product depends on it.
 

@@ -16,6 +16,6 @@ pub use aperture_flux::ApertureFlux;
 pub use centroid::Centroid;
 pub use measurement::{ColumnSpec, DrawPsf, MeasureError, Measurement, Row, SourceBand, SourcePixels};
 pub use moments::{Blendedness, Moments, adaptive_moments};
-pub use noise::covariance_of_sums;
+pub use noise::{covariance_of_sums, variance_of_filter};
 pub use psf_flux::PsfFlux;
 pub use stage::{MeasureConfig, MeasureSources};

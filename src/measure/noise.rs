@@ -30,9 +30,33 @@ pub fn covariance_of_sums(a_sqrt_v: &Array2<f64>, b_sqrt_v: &Array2<f64>, correl
     sum
 }
 
+/// Variance of the linear filter Σ a z on blank sky of an image-like coadd: Σ_d C(d) (a ⋆ a)(d).
+///
+/// `weights`: a, `[y, x]`, zero where a pixel is not used. `covariance_njy2`: C of the cell, `[2h+1, 2h+1]` (of
+/// [`crate::coadd::NoiseCovariance`]). The unit is that of the covariance.
+#[must_use]
+pub fn variance_of_filter(weights: &Array2<f64>, covariance_njy2: ArrayView2<f64>) -> f64 {
+    let h = covariance_njy2.nrows() / 2;
+    let variance = covariance_njy2[[h, h]];
+    if variance <= 0.0 {
+        return 0.0;
+    }
+    variance * covariance_of_sums(weights, weights, (&covariance_njy2 / variance).view())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// White noise: Σ a² times the variance; fully correlated noise: (Σ a)² times it.
+    #[test]
+    fn filters_of_white_and_of_common_noise() {
+        let a = Array2::from_shape_fn((3, 4), |(j, i)| (j * 4 + i) as f64 - 5.0);
+        let white = Array2::from_shape_fn((9, 9), |p| if p == (4, 4) { 7.0 } else { 0.0 });
+        assert!((variance_of_filter(&a, white.view()) - 7.0 * a.mapv(|v| v * v).sum()).abs() < 1e-9);
+        let common = Array2::from_elem((9, 9), 7.0);
+        assert!((variance_of_filter(&a, common.view()) - 7.0 * a.sum().powi(2)).abs() < 1e-9);
+    }
 
     /// Against the double sum over all pairs of pixels.
     #[test]

@@ -33,6 +33,7 @@ pub fn relink(run: &Run) -> Result<()> {
         for patch in run.tract.patches() {
             link(format!("coadds/{}", patch.id), run.piece_path(arm, "coadd", &patch.id.to_string()));
             link(format!("combined/{}", patch.id), run.piece_path(arm, "combined", &patch.id.to_string()));
+            link(format!("psf_matched/{}", patch.id), run.piece_path(arm, "psf_matched", &patch.id.to_string()));
             link(format!("layers/{}", patch.id), run.piece_path(arm, "layers", &patch.id.to_string()));
         }
         for e in &run.exposures {

@@ -99,7 +99,7 @@ pub struct Group {
 pub const GROUPS: [Group; 3] = [
     Group {
         name: "run",
-        about: "Run all phases: sky, expose, visit, match, solve, deep-background, artifacts, clip, coadd, combine, detect, associate, deblend, measure, truth, assess, validate.\n\nReads: the configuration and what [expose] names.\nWrites: one run folder: config.toml, provenance.json, timing.json, log/, <arm>/... product files, metrics.json, report/index.html, run.h5.",
+        about: "Run all phases: sky, expose, visit, match, solve, deep-background, artifacts, clip, coadd, psf-matched, combine, detect, associate, deblend, measure, truth, assess, validate.\n\nReads: the configuration and what [expose] names.\nWrites: one run folder: config.toml, provenance.json, timing.json, log/, <arm>/... product files, metrics.json, report/index.html, run.h5.",
         n_phases: PHASES.len(),
         mode: None,
     },

@@ -13,6 +13,7 @@ mod detect;
 mod expose;
 mod r#match;
 pub mod measure;
+mod psf_matched;
 mod sky;
 mod solve;
 pub mod truth;
@@ -75,7 +76,7 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 17] = [
+pub const PHASES: [&dyn Phase; 18] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
@@ -85,6 +86,7 @@ pub const PHASES: [&dyn Phase; 17] = [
     &artifacts::Artifacts,
     &clip::Clip,
     &coadd::Coadd,
+    &psf_matched::PsfMatched,
     &combine::CombinePhase,
     &detect::Detect,
     &associate::Associate,
