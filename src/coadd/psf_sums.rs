@@ -62,18 +62,21 @@ impl PsfSums {
             let i = (u as usize).min(n.saturating_sub(2));
             (i, (i + 1).min(n - 1), u - i as f64)
         };
-        let ((i, i1, u), (j, j1, v)) = (split(x, columns), split(y, rows));
         let phase = |v: f64| {
             let u = (v - v.floor()) * N_PHASES as f64;
             let i = u as usize;
             (i % N_PHASES, (i + 1) % N_PHASES, u - i as f64)
         };
-        let ((p, p1, s), (q, q1, t)) = (phase(x), phase(y));
-        let mix = |a: &Array2<[f64; 3]>, k: usize, (j, j1, v): (usize, usize, f64), (i, i1, u): (usize, usize, f64)| {
-            (1.0 - v) * ((1.0 - u) * a[[j, i]][k] + u * a[[j, i1]][k]) + v * ((1.0 - u) * a[[j1, i]][k] + u * a[[j1, i1]][k])
-        };
-        std::array::from_fn(|k| mix(&self.nodes, k, (j, j1, v), (i, i1, u)) * mix(&self.phases, k, (q, q1, t), (p, p1, s)))
+        let ratio = bilinear(&self.phases, phase(y), phase(x));
+        let sums = if self.nodes.len() == 1 { self.nodes[[0, 0]] } else { bilinear(&self.nodes, split(y, rows), split(x, columns)) };
+        std::array::from_fn(|k| sums[k] * ratio[k])
     }
+}
+
+/// Between four places: the lower and the upper row and the fraction between them; the same for columns.
+fn bilinear(a: &Array2<[f64; 3]>, (j, j1, v): (usize, usize, f64), (i, i1, u): (usize, usize, f64)) -> [f64; 3] {
+    let [sw, se, nw, ne] = [a[[j, i]], a[[j, i1]], a[[j1, i]], a[[j1, i1]]];
+    std::array::from_fn(|k| (1.0 - v) * ((1.0 - u) * sw[k] + u * se[k]) + v * ((1.0 - u) * nw[k] + u * ne[k]))
 }
 
 /// The same sums over given pixels only: φ from a finely sampled table.
