@@ -10,10 +10,11 @@
 //! K is cut to the cell's border by a taper, so that a pixel of the cell is a sum over the maps' pixels nearer than the border, and the PSF
 //! the same in the whole cell.
 //!
-//! Where Φ differs from A(0), beside masks and edges, the filtered map is brought to level by A(0)/Φ: after the filter, for Ψ A(0)/Φ has power where Ψ has none, and the filter
-//! would make ripples of it. A masked pixel then misses its own light, and its surroundings have about the right flux, though not the cell's PSF. Pixels where Φ differs by
-//! more than 5 % are marked `INEXACT_PSF`, and so are those to whose sources pixels without data are near. Where all exposures are masked under a bright source, as in a
-//! saturated core, Ψ has steps, and ripples remain around them.
+//! Where Φ differs from A(0), beside masks and edges, the filtered map is brought to level by A(0)/Φ: after the filter, for Ψ A(0)/Φ
+//! has power where Ψ has none, and the filter would make ripples of it. A masked pixel then misses its own light, and its surroundings
+//! have about the right flux, though not the cell's PSF. Pixels where Φ differs by more than 5 % are marked `INEXACT_PSF`, and so are
+//! those to whose sources pixels without data are near. Where all exposures are masked under a bright source, as in a saturated core, Ψ
+//! has steps, and ripples remain around them.
 
 use super::autocorrelation::{CellAutocorrelation, spline_gain, spline_noise};
 use super::fft2::{RealFft2, fast_length};
@@ -54,8 +55,8 @@ pub struct ProperFilter {
     /// PSF, `[2h+1, 2h+1]`, h the half-width of the autocorrelation; its sum is the share of the flux inside, times that inside the
     /// exposures' own stamps.
     pub psf: Array2<f64>,
-    /// Covariance of blank sky at lags of -h..=h \[nJy²\], `[2h+1, 2h+1]`. Its sum is the variance per pixel of large areas; at lag 0 it is less than that,
-    /// for the floor takes the noise of frequencies without signal away.
+    /// Covariance of blank sky at lags of -h..=h \[nJy²\], `[2h+1, 2h+1]`. Its sum is the variance per pixel of large areas; at lag 0
+    /// it is less than that, for the floor takes the noise of frequencies without signal away.
     pub covariance_njy2: Array2<f64>,
 }
 

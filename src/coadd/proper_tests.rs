@@ -236,8 +236,8 @@ fn stars_on_the_proper_coadd_have_the_psf_given() {
     }
 }
 
-/// Blank sky on the proper coadd, 16 keyed realisations: the power is that of white noise of the variance given where the PSFs have signal, within 3 %,
-/// pixels vary as the covariance says, and PSF-weighted sums as Φ says.
+/// Blank sky on the proper coadd, 16 keyed realisations: the power is that of white noise of the variance given where the PSFs have
+/// signal, within 3 %, pixels vary as the covariance says, and PSF-weighted sums as Φ says.
 #[test]
 fn noise_of_the_proper_coadd_is_white() {
     const N: usize = 16;
