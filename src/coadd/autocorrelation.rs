@@ -135,8 +135,8 @@ impl<'a> PsfSpectrum<'a> {
         psf
     }
 
-    /// (φ ⋆ φ)(δ), as the mean over sub-pixel phases of what sampling by a quintic spline makes of it, as spline coefficients with two a pixel, the
-    /// lag 0 in the middle: on a grid twice as fine the spline's own error vanishes.
+    /// (φ ⋆ φ)(δ), as the mean over sub-pixel phases of what sampling by a quintic spline makes of it, as spline coefficients with two
+    /// a pixel, the lag 0 in the middle: on a grid twice as fine the spline's own error vanishes.
     fn lags(&self, at: PixelPoint) -> Array2<f64> {
         let (n, fine) = (self.fft.n(), self.fine.n());
         let power = self.power(at);
@@ -161,8 +161,8 @@ fn sampled_spline(k: f64) -> f64 {
     (66.0 + 52.0 * w.cos() + 2.0 * (2.0 * w).cos()) / 120.0
 }
 
-/// Gain of sampling by a quintic spline at frequency k (cycles per pixel of the exposure), mean over the phases: transform of the interpolating spline, sinc⁶ over the
-/// sampled B-spline.
+/// Gain of sampling by a quintic spline at frequency k (cycles per pixel of the exposure), mean over the phases: transform of the
+/// interpolating spline, sinc⁶ over the sampled B-spline.
 pub(super) fn spline_gain(k: f64) -> f64 {
     let x = std::f64::consts::PI * k;
     let sinc = if x.abs() < 1e-9 { 1.0 } else { x.sin() / x };

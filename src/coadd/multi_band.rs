@@ -132,8 +132,8 @@ mod tests {
         }
     }
 
-    /// Peaks of blank sky through PSFs of 3.5 px, refined by a quadratic, 10⁷ pixels: Poisson around the densities given, which count the excess of maxima
-    /// over saddles, fewer than the maxima by a few per cent at 4 σ.
+    /// Peaks of blank sky through PSFs of 3.5 px, refined by a quadratic, 10⁷ pixels: Poisson around the densities given, which count
+    /// the excess of maxima over saddles, fewer than the maxima by a few per cent at 4 σ.
     #[test]
     fn peaks_are_as_dense_as_predicted() {
         const SIDE: usize = 512;

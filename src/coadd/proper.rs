@@ -10,12 +10,15 @@
 //! K is cut to the cell's border by a taper, so that a pixel of the cell is a sum over the maps' pixels nearer than the border, and the PSF
 //! the same in the whole cell.
 //!
-//! Where Φ differs from A(0), beside masks and edges, Ψ A(0)/Φ stands for Ψ: the best flux at every pixel, though not with the cell's PSF. Pixels
-//! where it differs by more than 5 % are marked `INEXACT_PSF`, and so are those to whose sources pixels without data are near.
+//! Where Φ differs from A(0), beside masks and edges, the filtered map is brought to level by A(0)/Φ: after the filter, for Ψ A(0)/Φ
+//! has power where Ψ has none, and the filter would make ripples of it. A masked pixel then misses its own light, and its surroundings
+//! have about the right flux, though not the cell's PSF. Pixels where Φ differs by more than 5 % are marked `INEXACT_PSF`, and so are
+//! those to whose sources pixels without data are near. Where all exposures are masked under a bright source, as in a saturated core, Ψ
+//! has steps, and ripples remain around them.
 
 use super::autocorrelation::{CellAutocorrelation, spline_gain, spline_noise};
 use super::fft2::{RealFft2, fast_length};
-use super::morphology::{centred, is_uniform};
+use super::morphology::{centred, is_uniform, padded};
 use crate::image::MaskPlane;
 use ndarray::{Array2, ArrayView2, Zip, s};
 use rustfft::num_complex::Complex64;
@@ -52,8 +55,8 @@ pub struct ProperFilter {
     /// PSF, `[2h+1, 2h+1]`, h the half-width of the autocorrelation; its sum is the share of the flux inside, times that inside the
     /// exposures' own stamps.
     pub psf: Array2<f64>,
-    /// Covariance of blank sky at lags of -h..=h \[nJy²\], `[2h+1, 2h+1]`. Its sum is the variance per pixel of large areas; at lag 0 it is less than that,
-    /// for the floor takes the noise of frequencies without signal away.
+    /// Covariance of blank sky at lags of -h..=h \[nJy²\], `[2h+1, 2h+1]`. Its sum is the variance per pixel of large areas; at lag 0
+    /// it is less than that, for the floor takes the noise of frequencies without signal away.
     pub covariance_njy2: Array2<f64>,
 }
 
@@ -125,13 +128,7 @@ impl ProperFilter {
         let (ny, nx) = direct.dim();
         let cell = s![b..b + ny, b..b + nx];
         let has_data = phi.mapv(|phi| f64::from(phi) >= MIN_PHI_SHARE * self.phi_of_cell);
-        let mut levelled = Array2::zeros((self.fft.n(), self.fft.n()));
-        Zip::from(levelled.slice_mut(s![..psi.nrows(), ..psi.ncols()])).and(psi).and(phi).and(&has_data).for_each(|u, &psi, &phi, &ok| {
-            if ok {
-                *u = f64::from(psi) * self.phi_of_cell / f64::from(phi);
-            }
-        });
-        let filtered = self.fft.inverse(self.fft.forward(levelled) * &self.spectrum);
+        let filtered = self.fft.inverse(self.fft.forward(padded(psi, self.fft.n())) * &self.spectrum);
         let is_whole = has_data.iter().all(|ok| *ok);
         let is_inside = |j: usize, i: usize| {
             let around = |k: usize| k + b - self.reach_px..k + b + self.reach_px + 1;
@@ -140,7 +137,9 @@ impl ProperFilter {
         let (inexact, no_data) = (MaskPlane::InexactPsf.bit(), MaskPlane::NoData.bit());
         let phi = phi.slice(cell);
         let ok = has_data.slice(cell);
-        let image_njy = Zip::from(filtered.slice(cell)).and(ok).map_collect(|&z, &ok| if ok { z as f32 } else { f32::NAN });
+        let level = |z: f64, phi: f32| (z * self.phi_of_cell / f64::from(phi)) as f32;
+        let image_njy =
+            Zip::from(filtered.slice(cell)).and(phi).and(ok).map_collect(|&z, &phi, &ok| if ok { level(z, phi) } else { f32::NAN });
         let variance = |phi: f32| (self.phi_of_cell / (self.weight * f64::from(phi))) as f32;
         let variance_njy2 = Zip::from(phi).and(ok).map_collect(|&phi, &ok| if ok { variance(phi) } else { f32::INFINITY });
         let mask = Array2::from_shape_fn((ny, nx), |at| {

@@ -1,8 +1,8 @@
 //! What blank sky makes of the detection statistics: their tail at a point, and the density of their peaks.
 //!
-//! Densities are peaks per pixel of the continuous map above a height, 4 σ or more (below, maxima are not isolated). Pixel maxima
-//! fall short of them; heights refined by [`quadratic_peak`](super::quadratic_peak) do not, for an FWHM of 2.5 px or more. l2 = -ρ''(0) per axis \[1/pixel²\] is the curvature of ν's autocorrelation:
-//! [`noise_curvature`](crate::coadd::noise_curvature).
+//! Densities are peaks per pixel of the continuous map above a height, 4 σ or more (below, maxima are not isolated). Pixel maxima fall
+//! short of them; heights refined by [`quadratic_peak`](super::quadratic_peak) do not, for an FWHM of 2.5 px or more. l2 = -ρ''(0) per
+//! axis \[1/pixel²\] is the curvature of ν's autocorrelation: [`noise_curvature`](crate::coadd::noise_curvature).
 
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 use statrs::function::gamma::gamma;
