@@ -149,9 +149,10 @@ fn stars_have_the_target_psf() {
             .iter()
             .enumerate()
             .map(|(k, &fwhm)| {
-                let k = k as f64;
                 // The second ends in the middle of the tract.
-                exposure(&format!("e{k}"), moffat(fwhm, 0.05 * (k - 1.0)), 0.15 * k, if k == 1.0 { 190.3 } else { 0.4 + 3.3 * k })
+                let offset_px = [0.4, 190.3, 7.0][k];
+                let k = k as f64;
+                exposure(&format!("e{k}"), moffat(fwhm, 0.05 * (k - 1.0)), 0.15 * k, offset_px)
             })
             .collect();
         let stars: Vec<PixelPoint> = (0..225)
