@@ -14,7 +14,7 @@ use rayon::prelude::*;
 const SAMPLES: usize = 6;
 
 /// Nodes per pixel of [`Overlaps`]: bilinear interpolation between them errs by less than 6e-4.
-const NODES: usize = 32;
+const NODES: usize = 40;
 
 /// Σ_n k(n - x) k(n - x - u) of a kernel, over the phase x and the shift u: looked up for every pair of pixels of every cell.
 pub(super) struct Overlaps {

@@ -318,6 +318,7 @@ fn phi_of_morphologies_is_exact_beside_masks_and_edges() {
     );
     assert_eq!(c.morphologies_arcsec, radii_arcsec);
     let variance = (SIGMA_ADU * CALIB).powi(2);
+    let mut n_masked = 0;
     for (plane, radius_arcsec) in c.phi_morphology.iter().zip(radii_arcsec) {
         let reach = 14 + (4.0 * radius_arcsec / 0.2) as i32;
         for (x, y) in [(100, 100), (127, 81), (3, 100), (250, 100)] {
@@ -332,10 +333,11 @@ fn phi_of_morphologies_is_exact_beside_masks_and_edges() {
                 }
             }
             let found = f64::from(plane[[y as usize, x as usize]]);
-            assert!(good < 0.999 * all, "({x}, {y}) has no mask");
+            n_masked += usize::from(good < 0.98 * all);
             assert!((found - good).abs() < 1e-3 * all, "{radius_arcsec}, ({x}, {y}): {found} {good} of {all}");
         }
     }
+    assert!(n_masked >= 4, "{n_masked} places beside masks: a test of nothing");
 }
 
 /// An exposure whose edge runs through cells enters only those that it covers whole; its likelihood maps are as ever.

@@ -65,6 +65,9 @@ pub(super) struct Input<'a> {
     pub kernel: Option<PlaceKernel>,
 }
 
+/// An exposure that is used, or one that is not.
+pub(super) type Candidate<'a> = Result<Input<'a>, (&'a ExposureMeta, LeftOut)>;
+
 /// Exposures of one band on one patch, ready to be matched.
 pub struct BandPsfMatcher<'a> {
     pub(super) config: PsfMatchedConfig,
@@ -77,7 +80,7 @@ pub struct BandPsfMatcher<'a> {
     pub(super) matching: Matching,
     pub(super) target_fwhm_px: f64,
     /// In id order, by their place among all exposures of the band.
-    pub(super) inputs: Vec<(usize, Result<Input<'a>, (&'a ExposureMeta, LeftOut)>)>,
+    pub(super) inputs: Vec<(usize, Candidate<'a>)>,
 }
 
 pub(super) fn center(meta: &ExposureMeta) -> PixelPoint {
@@ -206,13 +209,7 @@ impl<'a> BandPsfMatcher<'a> {
     }
 
     /// The kernel of an exposure, or why it is left out.
-    fn prepare(
-        &self,
-        meta: &'a ExposureMeta,
-        visit: &'a VisitProduct,
-        fwhm_px: f64,
-        scratch: &mut PairScratch,
-    ) -> Result<Input<'a>, (&'a ExposureMeta, LeftOut)> {
+    fn prepare(&self, meta: &'a ExposureMeta, visit: &'a VisitProduct, fwhm_px: f64, scratch: &mut PairScratch) -> Candidate<'a> {
         let at_center = center(meta);
         let variance_njy2 = visit.background_variance.at(at_center) * meta.photo_calib.at(at_center).powi(2);
         if !(variance_njy2.is_finite() && variance_njy2 > 0.0) {

@@ -1,6 +1,6 @@
 //! The PSF-matched coadd of one band on one patch, put together from its tiles.
 
-use super::band::BandPsfMatcher;
+use super::band::{BandPsfMatcher, Candidate};
 use super::tile_coadd::{CellSums, PsfCheck, TileCoadd};
 use crate::coadd::NoiseCovariance;
 use crate::geometry::Box2;
@@ -59,7 +59,7 @@ impl BandPsfMatcher<'_> {
     /// A coadd without data on a patch, to which tiles are added.
     #[must_use]
     pub fn empty(&self, bbox: &Box2) -> PsfMatchedCoadd {
-        let input = |(_, input): &(usize, Result<super::band::Input, (&crate::image::ExposureMeta, super::LeftOut)>)| match input {
+        let input = |(_, input): &(usize, Candidate)| match input {
             Ok(input) => PsfMatchedInput {
                 id: input.meta.id.clone(),
                 fwhm_px: input.fwhm_px,

@@ -109,7 +109,7 @@ impl PsfMatchedConfig {
             if is_good { Ok(()) } else { Err(error()) }
         };
         let target = self.target_fwhm_arcsec;
-        check(target >= 0.0 && target <= 60.0, "target_fwhm_arcsec", &target, "0 or up to 60 arcsec")?;
+        check((0.0..=60.0).contains(&target), "target_fwhm_arcsec", &target, "0 or up to 60 arcsec")?;
         check(self.target_fraction > 0.0 && self.target_fraction <= 1.0, "target_fraction", &self.target_fraction, "a share in (0, 1]")?;
         check((1.0..=3.0).contains(&self.target_factor), "target_factor", &self.target_factor, "1..=3")?;
         check((1.0..=10.0).contains(&self.max_amplification), "max_amplification", &self.max_amplification, "1..=10")?;

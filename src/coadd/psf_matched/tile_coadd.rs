@@ -69,7 +69,7 @@ impl BandPsfMatcher<'_> {
         let every = self.config.check_every_cells;
         let is_checked = |c: &Cell| {
             let (x, y) = middle_pixel(&c.bbox);
-            c.column % every == 0 && c.row % every == 0 && tile.contains(x, y)
+            c.column.is_multiple_of(every) && c.row.is_multiple_of(every) && tile.contains(x, y)
         };
         self.tract.cells_in(tile).into_iter().filter(is_checked).collect()
     }
@@ -112,7 +112,8 @@ impl BandPsfMatcher<'_> {
         let (mut values, mut from, mut scratch): (Vec<Value>, Vec<usize>, Vec<f64>) = Default::default();
         let outputs = image_njy.iter_mut().zip(&mut variance_njy2).zip(mask.iter_mut().zip(&mut n_exposures));
         for (p, ((image, variance), (mask, n_exposures))) in outputs.enumerate() {
-            (values.clear(), from.clear());
+            values.clear();
+            from.clear();
             for (e, [z, v]) in planes.iter().enumerate() {
                 *mask |= masks[e][p];
                 if !z[p].is_nan() {
