@@ -66,16 +66,25 @@ fn tract() -> Tract {
 }
 
 /// Adds a track of `height` counts around the corner to an exposure file; its pixels.
+///
+/// On a copy that becomes the file when it is closed: a job that another test starts meanwhile inherits what is open here, and with it
+/// HDF5's lock on it.
 fn strike(path: &Path, height: f32) -> Vec<(i32, i32)> {
     let meta = exposure::read_meta(path).unwrap();
+    let scratch = path.with_extension("scratch");
+    std::fs::copy(path, &scratch).unwrap();
     let sky = tract().wcs().pixel_to_sky(PixelPoint::new(f64::from(CORNER) - 0.5, f64::from(CORNER) - 0.5));
     let (x, y) = meta.wcs.sky_to_pixel(sky).unwrap().pixel();
-    let file = hdf5::File::open_rw(path).unwrap();
+    let file = hdf5::File::open_rw(&scratch).unwrap();
     let dataset = file.dataset("image").unwrap();
     let mut image: ndarray::Array2<f32> = dataset.read_2d().unwrap();
     let track: Vec<(i32, i32)> = TRACK.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
     track.iter().for_each(|&(x, y)| image[[y as usize, x as usize]] += height);
     dataset.write(&image).unwrap();
+    drop((dataset, file));
+    std::fs::copy(&scratch, path.with_extension("struck")).unwrap();
+    std::fs::rename(path.with_extension("struck"), path).unwrap();
+    std::fs::remove_file(&scratch).unwrap();
     track
 }
 
