@@ -318,11 +318,14 @@ fn phi_of_morphologies_is_exact_beside_masks_and_edges() {
     );
     assert_eq!(c.morphologies_arcsec, radii_arcsec);
     let variance = (SIGMA_ADU * CALIB).powi(2);
+    let place = |x: i32, y: i32| e.meta.wcs.sky_to_pixel(t.wcs().pixel_to_sky(PixelPoint::new(f64::from(x), f64::from(y)))).unwrap();
     let mut n_masked = 0;
     for (plane, radius_arcsec) in c.phi_morphology.iter().zip(radii_arcsec) {
         let reach = 14 + (4.0 * radius_arcsec / 0.2) as i32;
-        for (x, y) in [(100, 100), (127, 81), (3, 100), (250, 100)] {
-            let p = e.meta.wcs.sky_to_pixel(t.wcs().pixel_to_sky(PixelPoint::new(f64::from(x), f64::from(y)))).unwrap();
+        // Beside the bad column, beside the edge, and where a lone pixel is bad.
+        let beside = |column: f64, y: i32| (0..256).find(|&x| place(x, y).x > column - 1.5).map(|x| (x, y)).unwrap();
+        for (x, y) in [(100, 100), beside(150.0, 81), beside(150.0, 190), beside(328.0, 120)] {
+            let p = place(x, y);
             let (px, py) = p.pixel();
             let (mut good, mut all) = (0.0, 0.0);
             for (dx, dy) in (-reach..=reach).flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy))) {
@@ -333,11 +336,11 @@ fn phi_of_morphologies_is_exact_beside_masks_and_edges() {
                 }
             }
             let found = f64::from(plane[[y as usize, x as usize]]);
-            n_masked += usize::from(good < 0.995 * all);
+            n_masked += usize::from(good < 0.9 * all);
             assert!((found - good).abs() < 1e-3 * all, "{radius_arcsec}, ({x}, {y}): {found} {good} of {all}");
         }
     }
-    assert!(n_masked >= 4, "{n_masked} places beside masks: a test of nothing");
+    assert!(n_masked >= 6, "{n_masked} places beside masks: a test of nothing");
 }
 
 /// An exposure whose edge runs through cells enters only those that it covers whole; its likelihood maps are as ever.
