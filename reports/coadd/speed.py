@@ -54,37 +54,42 @@ def swarp(folder: Path) -> float:
     return cpu(["SWarp", *images, "-c", "/dev/null", *[w for k, v in options.items() for w in (f"-{k}", v)]], folder)
 
 
-def coadd(out: Path, fathom: str, config: str, settings: list[str]) -> tuple[float, float]:
-    """CPU seconds, and the largest memory of any child so far [MB]."""
-    for path in (out / "run/main/coadd").glob("*.h5"):
+def phase(out: Path, fathom: str, config: str, name: str, settings: list[str]) -> tuple[float, float]:
+    """CPU seconds of a phase from nothing, and the largest memory of any child so far [MB]."""
+    for path in (out / "run/main" / name.replace("-", "_")).glob("*.h5"):
         path.unlink()
     sets = [w for s in settings for w in ("--set", s)]
-    seconds = cpu([fathom, "coadd", config, "--out", str(out / "run"), "--resume", "--threads", "1", *sets])
+    seconds = cpu([fathom, name, config, "--out", str(out / "run"), "--resume", "--threads", "1", *sets])
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def times(out: Path, fathom: str, config: str) -> None:
-    with fits.open(next((out / "swarp").glob("*.weight.fits"))) as f:
+    weights = [p for p in (out / "swarp").glob("*.weight.fits") if not p.name.startswith("coadd")]
+    with fits.open(weights[0]) as f:
         mpix = f[0].data.size / 1e6
-    n = len(list((out / "swarp").glob("*.weight.fits")))
+    n = len(weights)
+    # In this order, for the memory: it is the largest of all before.
     kinds = {
-        "fathom: direct and likelihood": [],
-        "fathom: and Φ of three morphologies": ["coadd.morphologies_arcsec=[0.4, 0.8, 1.6]"],
+        "artifacts": ("artifacts", ["artifacts.find=true"]),
+        "psf-matched": ("psf-matched", ["psf_matched.make=true"]),
+        "coadd: direct and likelihood": ("coadd", []),
+        "coadd: and Φ of three morphologies": ("coadd", ["coadd.morphologies_arcsec=[0.4, 0.8, 1.6]"]),
     }
     found: dict[str, list[float]] = {name: [] for name in [*kinds, "SWarp"]}
     memory: dict[str, float] = {}
     for _ in range(3):
-        for name, settings in kinds.items():
-            seconds, peak = coadd(out, fathom, config, settings)
+        for name, (command, settings) in kinds.items():
+            seconds, peak = phase(out, fathom, config, command, settings)
             found[name].append(seconds)
             memory.setdefault(name, peak)
         found["SWarp"].append(swarp(out / "swarp"))
     base = min(found["SWarp"])
-    print(f"{n} exposures of {mpix:.1f} Mpix, best of 3 (and the others)")
+    print(f"{n} exposures of {mpix:.1f} Mpix; CPU seconds per Mpix-exposure, the best of 3 (and the others); memory at most")
     for name, seconds in found.items():
         per = [s / (n * mpix) for s in sorted(seconds)]
-        print(f"{name}: {per[0]:.3f} ({', '.join(f'{p:.3f}' for p in per[1:])}) CPU-s per Mpix-exposure, {min(seconds) / base:.2f} of SWarp")
-    print("peak memory [MB]:", ", ".join(f"{name} {peak:.0f}" for name, peak in memory.items()))
+        others = ", ".join(f"{p:.3f}" for p in per[1:])
+        peak = f", {memory[name]:.0f} MB" if name in memory else ""
+        print(f"{name}: {per[0]:.3f} ({others}), {min(seconds) / base:.2f} of SWarp{peak}")
 
 
 if __name__ == "__main__":

@@ -340,7 +340,7 @@ fn phi_of_morphologies_is_exact_beside_masks_and_edges() {
             assert!((found - good).abs() < 1e-3 * all, "{radius_arcsec}, ({x}, {y}): {found} {good} of {all}");
         }
     }
-    assert!(n_masked >= 6, "{n_masked} places beside masks: a test of nothing");
+    assert!(n_masked >= 5, "{n_masked} places beside masks: a test of nothing");
 }
 
 /// An exposure whose edge runs through cells enters only those that it covers whole; its likelihood maps are as ever.
