@@ -62,10 +62,8 @@ pub struct SelectConfig {
     pub max_depth_loss_mag: f64,
     /// Largest share of unusable pixels.
     pub max_unusable_share: f64,
-    /// Step of the ladder of time windows \[day\]; 0: no windows.
+    /// Step of the ladder of time windows \[day\]; 0: no windows. A window is any number of consecutive steps: windows may overlap.
     pub window_step_days: f64,
-    /// Steps that a window covers: windows overlap.
-    pub window_steps: usize,
 }
 
 impl Default for SelectConfig {
@@ -80,7 +78,6 @@ impl Default for SelectConfig {
             max_depth_loss_mag: f64::INFINITY,
             max_unusable_share: 1.0,
             window_step_days: 0.0,
-            window_steps: 2,
         }
     }
 }
@@ -209,7 +206,6 @@ impl SelectExposures {
         check(c.max_unusable_share > 0.0 && c.max_unusable_share <= 1.0, "max_unusable_share", &c.max_unusable_share, "a share in (0, 1]")?;
         let step = c.window_step_days;
         check(step == 0.0 || (1e-4..=1e5).contains(&step), "window_step_days", &step, "0 (no windows) or 1e-4..=1e5 days")?;
-        check((1..=64).contains(&c.window_steps), "window_steps", &c.window_steps, "1..=64")?;
         Ok(Self { config })
     }
 
