@@ -1,18 +1,22 @@
 //! Candidates: pixels of an exposure that differ from the static sky, tile by tile of the tract.
 
-use super::matched::Matched;
+use super::matched::{Matched, slice};
 use super::native::Native;
 use super::static_sky::median;
 use super::{ArtifactsConfig, FindArtifacts};
 use crate::background::VisitProduct;
-use crate::coadd::{CoaddConfig, PsfMatcher, gaussian_psf, matching_kernel, target_fwhm_px};
+use crate::coadd::{CoaddConfig, MatchingFilter, PairScratch, PsfMatcher, target_fwhm_px};
 use crate::footprint::{Span, SpanSet};
 use crate::geometry::{Box2, PixelPoint, Tract};
 use crate::image::{Exposure, ExposureMeta};
-use ndarray::{Array2, Zip};
+use ndarray::Array2;
+use std::sync::OnceLock;
 
-/// Side of a tile \[tract pixel\]: anchored to the tract, whatever the patches.
-const TILE_PX: i32 = 256;
+/// Side of a tile \[tract pixel\]: anchored to the tract, whatever the patches. Every exposure is held on it.
+const TILE_PX: i32 = 512;
+
+/// Longest side of the parts of a tile and its margin that have one matching kernel, where the PSF varies \[tract pixel\].
+const KERNEL_PX: usize = 266;
 
 /// Pixels around a tile that its candidates depend on: slopes, neighbours, bad pixels near by.
 pub(super) const MARGIN_PX: i32 = 10;
@@ -50,9 +54,10 @@ pub struct BandArtifacts<'a> {
     config: ArtifactsConfig,
     tract: Tract,
     matcher: PsfMatcher,
-    target: Array2<f64>,
     target_fwhm_px: f64,
     inputs: &'a [(ExposureMeta, VisitProduct)],
+    /// Of exposures whose PSF is the same everywhere; made when it is first asked for.
+    constant: Vec<OnceLock<MatchingFilter>>,
 }
 
 /// One exposure on a tile and its margin.
@@ -68,7 +73,7 @@ pub struct Epoch {
     pub(super) matched_variance: f64,
     /// nJy per electron: a pixel of flux F brings a variance of F times this, in the exposure and, by the kernel's power, in the matched image.
     pub(super) njy_per_e: f64,
-    pub(super) kernel_power: f64,
+    pub(super) matched_njy_per_e: f64,
 }
 
 impl FindArtifacts {
@@ -76,18 +81,13 @@ impl FindArtifacts {
     #[must_use]
     pub fn start<'a>(&self, tract: &Tract, coadd: &CoaddConfig, inputs: &'a [(ExposureMeta, VisitProduct)]) -> BandArtifacts<'a> {
         let scale = tract.config().pixel_scale_arcsec;
-        let fwhm_px = |meta: &ExposureMeta| meta.psf.fwhm_px(center(meta)) * meta.wcs.pixel_area_arcsec2(center(meta)).sqrt() / scale;
+        let fwhm_px = |meta: &ExposureMeta| meta.fwhm_arcsec() / scale;
         let fwhms = inputs.iter().map(|(meta, _)| fwhm_px(meta)).collect();
         let target_fwhm_px = target_fwhm_px(fwhms, 1.0, TARGET_FACTOR);
-        let side_px = (TILE_PX + 2 * MARGIN_PX) as usize;
-        let matcher = PsfMatcher::new(tract.wcs(), coadd.lanczos_order, coadd.min_kernel_weight, target_fwhm_px, side_px);
-        let target = gaussian_psf(target_fwhm_px, matcher.margin_px() as usize);
-        BandArtifacts { config: self.config.clone(), tract: tract.clone(), matcher, target, target_fwhm_px, inputs }
+        let matcher = PsfMatcher::new(tract.wcs(), coadd.lanczos_order, coadd.min_kernel_weight, target_fwhm_px, KERNEL_PX);
+        let constant = inputs.iter().map(|_| OnceLock::new()).collect();
+        BandArtifacts { config: self.config.clone(), tract: tract.clone(), matcher, target_fwhm_px, inputs, constant }
     }
-}
-
-fn center(meta: &ExposureMeta) -> PixelPoint {
-    PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
 }
 
 impl BandArtifacts<'_> {
@@ -112,31 +112,57 @@ impl BandArtifacts<'_> {
         self.matcher.needed(&tile.grown(MARGIN_PX), &self.inputs[index].0)
     }
 
+    /// Memory for one thread.
+    #[must_use]
+    pub fn scratch(&self) -> PairScratch {
+        self.matcher.scratch()
+    }
+
     /// Exposure `index`, which holds at least the pixels that [`Self::needed`] named, sanitised, on a tile; none without a good pixel.
     #[must_use]
-    pub fn epoch(&self, index: usize, exposure: &Exposure, tile: &Box2) -> Option<Epoch> {
+    pub fn epoch(&self, index: usize, exposure: &Exposure, tile: &Box2, scratch: &mut PairScratch) -> Option<Epoch> {
         let (meta, visit) = &self.inputs[index];
-        let region = tile.grown(MARGIN_PX);
-        let warp = self.matcher.run(exposure, visit, &region)?;
-        let area_ratio = warp.area_ratio;
-        let psf = self.matcher.warped_psf(meta, region_middle(&region));
-        let kernel_power = matching_kernel(psf.view(), self.target.view(), self.target.nrows() / 2).mapv(|k| k * k).sum();
-        let at = center(meta);
+        let (region, margin) = (tile.grown(MARGIN_PX), self.matcher.margin_px());
+        let outer = region.grown(margin);
+        let warp = self.matcher.warp(exposure, visit, &outer)?;
+        let psf = self.matcher.warped_psf(meta, middle_of(&region));
+        let mut matched_njy = Array2::from_elem(region.shape(), f32::NAN);
+        let mut power = 0.0;
+        let parts = parts_of(&region, KERNEL_PX as i32);
+        for part in &parts {
+            let own;
+            let filter = if meta.psf.is_constant() {
+                let center = self.tract.wcs().sky_to_pixel(meta.wcs.pixel_to_sky(meta.center())).unwrap_or(middle_of(&region));
+                self.constant[index].get_or_init(|| self.matcher.filter(self.matcher.warped_psf(meta, center).view(), scratch))
+            } else {
+                own = self.matcher.filter(self.matcher.warped_psf(meta, middle_of(part)).view(), scratch);
+                &own
+            };
+            power += filter.power / parts.len() as f64;
+            if let Some(matched) = self.matcher.matched(warp.slice(outer.slice_of(&part.grown(margin))), filter, scratch) {
+                matched_njy.slice_mut(region.slice_of(part)).assign(&matched);
+            }
+        }
+        if matched_njy.iter().all(|z| z.is_nan()) {
+            return None;
+        }
+        let at = meta.center();
+        let area_ratio = self.matcher.area_ratio(meta, middle_of(&region));
         let native_variance = visit.background_variance.at(at) * meta.photo_calib.at(at).powi(2) * area_ratio;
-        let warp = warp.without_margin(&region.grown(self.matcher.margin_px()), &region);
+        let njy_per_e = meta.photo_calib.at(at) / meta.gain_e_per_adu;
         Some(Epoch {
             index,
-            native_njy: warp.warp_njy,
-            matched_njy: warp.matched_njy,
+            native_njy: warp.slice(outer.slice_of(&region)).to_owned(),
+            matched_njy,
             psf,
             native_variance,
-            matched_variance: native_variance * kernel_power,
-            njy_per_e: meta.photo_calib.at(at) / meta.gain_e_per_adu,
-            kernel_power,
+            matched_variance: native_variance * power,
+            njy_per_e,
+            matched_njy_per_e: njy_per_e * power,
         })
     }
 
-    /// Candidates on the pixels of a tile that belong to the patch, exposure by exposure, row by row.
+    /// Candidates on the pixels of a tile that belong to the patch, row by row.
     ///
     /// With z_i the matched exposures, S is the mean of those within 3 σ of their median (of two: the other one), and z_i - S counts in units of
     /// √(σ_i² + σ_S² + (ε S)² + (δ |∇S|)²): noise, sources' own included, and the errors ε, δ of models and positions, so that bright static
@@ -151,28 +177,32 @@ impl BandArtifacts<'_> {
         let matched = Matched::new(&epochs, &self.config, self.target_fwhm_px.ceil() as usize);
         let native = Native::new(&epochs, &self.config);
         let part = tile.intersect(patch);
+        let low = self.config.low_threshold as f32;
+        let (static_njy, static_variance) = (slice(&matched.sky_njy), slice(&matched.sky_variance));
         let mut found = Vec::new();
-        for (k, epoch) in epochs.iter().enumerate() {
-            for (y, x) in (part.y0..part.y1()).flat_map(|y| (part.x0..part.x1()).map(move |x| (y, x))) {
-                let at = [(y - region.y0) as usize, (x - region.x0) as usize];
-                let low = self.config.low_threshold as f32;
-                let difference = matched.difference(k, at).unwrap_or_default();
-                let native_snr = native.excess(k, at).filter(|s| *s >= low).unwrap_or(0.0);
-                if difference.snr.abs() < low && native_snr <= 0.0 {
-                    continue;
+        for y in part.y0..part.y1() {
+            let row = (y - region.y0) as usize * region.width as usize;
+            for (k, epoch) in epochs.iter().enumerate() {
+                for x in part.x0..part.x1() {
+                    let p = row + (x - region.x0) as usize;
+                    let native_snr = native.excess(k, p, low);
+                    if native_snr.is_none() && !matched.stands_out(k, p, low) {
+                        continue;
+                    }
+                    let difference = matched.difference(k, p).unwrap_or_default();
+                    found.push(Candidate {
+                        exposure: epoch.index as u32,
+                        y,
+                        x,
+                        matched_snr: difference.snr,
+                        native_snr: native_snr.unwrap_or(0.0),
+                        sharp_snr: if native_snr.is_some() { native.sharpness(k, p) } else { 0.0 },
+                        difference_njy: difference.njy,
+                        static_njy: static_njy[p],
+                        static_snr: static_njy[p] / static_variance[p].sqrt(),
+                        n_epochs: u32::from(slice(&matched.n_epochs)[p]),
+                    });
                 }
-                found.push(Candidate {
-                    exposure: epoch.index as u32,
-                    y,
-                    x,
-                    matched_snr: difference.snr,
-                    native_snr,
-                    sharp_snr: if native_snr > 0.0 { native.sharpness(k, at) } else { 0.0 },
-                    difference_njy: difference.njy,
-                    static_njy: matched.sky[at].0 as f32,
-                    static_snr: (matched.sky[at].0 / matched.sky[at].1.sqrt()) as f32,
-                    n_epochs: matched.n_epochs[at],
-                });
             }
         }
         found
@@ -225,28 +255,38 @@ pub(super) fn connected(candidates: &[Candidate], is_positive: bool) -> Vec<Vec<
     SpanSet::from_spans(spans).connected().iter().map(|part| part.pixels().map(pixel).collect()).collect()
 }
 
-fn region_middle(region: &Box2) -> PixelPoint {
+fn middle_of(region: &Box2) -> PixelPoint {
     PixelPoint::new(f64::from(region.x0) + f64::from(region.width - 1) / 2.0, f64::from(region.y0) + f64::from(region.height - 1) / 2.0)
+}
+
+/// A box cut into as few parts of at most `side_px` as it takes, of nearly one size.
+fn parts_of(bbox: &Box2, side_px: i32) -> Vec<Box2> {
+    let cuts = |start: i32, length: i32| -> Vec<(i32, i32)> {
+        let n = (length + side_px - 1) / side_px;
+        (0..n).map(|k| (start + length * k / n, start + length * (k + 1) / n)).collect()
+    };
+    let columns = cuts(bbox.x0, bbox.width);
+    let rows = cuts(bbox.y0, bbox.height);
+    rows.iter().flat_map(|&(y0, y1)| columns.iter().map(move |&(x0, x1)| Box2::from_ranges(x0..x1, y0..y1))).collect()
 }
 
 /// Takes off what the skies of the exposures differ by over the tile: the median of each matched exposure less the mean of all.
 fn level(epochs: &mut [Epoch]) {
-    let mut sum = Array2::<f64>::zeros(epochs[0].matched_njy.dim());
-    let mut n = sum.clone();
+    let mut sums = vec![(0.0f64, 0u16); epochs[0].matched_njy.len()];
     for epoch in epochs.iter() {
-        Zip::from(&mut sum).and(&mut n).and(&epoch.matched_njy).for_each(|s, n, z| {
+        for ((sum, n), z) in sums.iter_mut().zip(slice(&epoch.matched_njy)) {
             if !z.is_nan() {
-                (*s, *n) = (*s + f64::from(*z), *n + 1.0);
+                (*sum, *n) = (*sum + f64::from(*z), *n + 1);
             }
-        });
+        }
     }
+    let means: Vec<f32> = sums.iter().map(|&(sum, n)| if n > 1 { (sum / f64::from(n)) as f32 } else { f32::NAN }).collect();
+    let mut differences = Vec::with_capacity(means.len());
     for epoch in epochs {
-        let mut differences: Vec<f64> = Vec::new();
-        Zip::from(&sum).and(&n).and(&epoch.matched_njy).for_each(|s, n, z| {
-            if !z.is_nan() && *n > 1.0 {
-                differences.push(f64::from(*z) - s / n);
-            }
-        });
+        differences.clear();
+        // Every third pixel will do: the median of 10⁵ is good to 0.4 % of the noise.
+        let of_all = slice(&epoch.matched_njy).iter().zip(&means).step_by(3).map(|(z, mean)| z - mean);
+        differences.extend(of_all.filter(|d| !d.is_nan()).map(f64::from));
         if !differences.is_empty() {
             let offset = median(&mut differences) as f32;
             epoch.matched_njy -= offset;
@@ -257,7 +297,7 @@ fn level(epochs: &mut [Epoch]) {
 
 impl Epoch {
     /// Variance of a matched pixel on a source of this brightness \[nJy²\].
-    pub(super) fn variance_of(&self, sky_njy: f64) -> f64 {
-        self.matched_variance + self.kernel_power * self.njy_per_e * sky_njy.max(0.0)
+    pub(super) fn variance_at(&self, sky_njy: f32) -> f32 {
+        self.matched_variance as f32 + self.matched_njy_per_e as f32 * sky_njy.max(0.0)
     }
 }

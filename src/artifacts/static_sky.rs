@@ -8,9 +8,24 @@ const CLIP_SIGMA: f64 = 3.0;
 /// Variance of a median over that of the mean, of many Gaussian values.
 pub(super) const MEDIAN_VARIANCE: f64 = std::f64::consts::FRAC_PI_2;
 
+/// So few values are sorted sooner than searched.
+const FEW: usize = 20;
+
 /// The median; the mean of the two in the middle of an even number. Reorders `values`, which are not empty.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     let n = values.len();
+    if n <= FEW {
+        for i in 1..n {
+            let value = values[i];
+            let mut k = i;
+            while k > 0 && values[k - 1] > value {
+                values[k] = values[k - 1];
+                k -= 1;
+            }
+            values[k] = value;
+        }
+        return if n % 2 == 1 { values[n / 2] } else { 0.5 * (values[n / 2 - 1] + values[n / 2]) };
+    }
     let (below, &mut upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
     if n % 2 == 1 {
         return upper;
@@ -44,17 +59,47 @@ pub(super) fn clipped_mean_of(values: &[f64], variances: impl Fn(usize, f64) -> 
 }
 
 /// |∇| by central differences; 0 at the edges and beside NaN.
-pub(super) fn slope(image: &Array2<f64>) -> Array2<f64> {
+pub(super) fn slope(image: &Array2<f32>) -> Array2<f32> {
     let (ny, nx) = image.dim();
-    Array2::from_shape_fn((ny, nx), |(j, i)| {
-        if j == 0 || i == 0 || j + 1 == ny || i + 1 == nx {
-            return 0.0;
+    let mut out = Array2::zeros((ny, nx));
+    for j in 1..ny.max(1) - 1 {
+        let row = |j: usize| image.row(j).to_slice().expect("standard layout");
+        let (below, here, above) = (row(j - 1), row(j), row(j + 1));
+        let across = below[1..].iter().zip(&above[1..]);
+        let along = here.windows(3).map(|w| w[2] - w[0]);
+        let mut out = out.row_mut(j);
+        let out = out.as_slice_mut().expect("standard layout");
+        for (out, (along, (below, above))) in out[1..].iter_mut().zip(along.zip(across)) {
+            let across = above - below;
+            let slope = 0.5 * (along * along + across * across).sqrt();
+            *out = if slope.is_nan() { 0.0 } else { slope };
         }
-        let along_x = 0.5 * (image[[j, i + 1]] - image[[j, i - 1]]);
-        let along_y = 0.5 * (image[[j + 1, i]] - image[[j - 1, i]]);
-        let slope = along_x.hypot(along_y);
-        if slope.is_nan() { 0.0 } else { slope }
-    })
+    }
+    out
+}
+
+/// Means over squares of 2r + 1 pixels, of those that have a value; NaN without any.
+pub(super) fn smoothed(image: &Array2<f32>, r: usize) -> Array2<f32> {
+    let (ny, nx) = image.dim();
+    // Sums and counts along rows, then along columns.
+    let mut along = Array2::from_elem((ny, nx), (0.0f32, 0.0f32));
+    for (row, mut out) in image.rows().into_iter().zip(along.rows_mut()) {
+        let row = row.to_slice().expect("standard layout");
+        for (i, out) in out.iter_mut().enumerate() {
+            let near = &row[i.saturating_sub(r)..(i + r + 1).min(nx)];
+            *out = near.iter().fold((0.0, 0.0), |(sum, n), z| if z.is_nan() { (sum, n) } else { (sum + z, n + 1.0) });
+        }
+    }
+    let mut out = Array2::zeros((ny, nx));
+    let mut sums = vec![(0.0f32, 0.0f32); nx];
+    for (j, mut out) in out.rows_mut().into_iter().enumerate() {
+        sums.fill((0.0, 0.0));
+        for row in along.rows().into_iter().skip(j.saturating_sub(r)).take((j + r + 1).min(ny) - j.saturating_sub(r)) {
+            sums.iter_mut().zip(row).for_each(|(s, v)| *s = (s.0 + v.0, s.1 + v.1));
+        }
+        out.iter_mut().zip(&sums).for_each(|(out, (sum, n))| *out = sum / n);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -72,5 +117,22 @@ mod tests {
         let (mean, variance) = of(&[0.0, 1.0, 200.0, 201.0]);
         assert_eq!((mean, variance), (100.5, MEDIAN_VARIANCE));
         assert!((median(&mut [3.0, 1.0, 2.0, 10.0]) - 2.5).abs() < 1e-12);
+    }
+
+    /// A plane has its slope everywhere but at the edges and beside a gap; its means are its own but at the edges, a gap is filled.
+    #[test]
+    fn slopes_and_means_of_a_plane() {
+        let plane = Array2::from_shape_fn((9, 11), |(j, i)| 3.0 * i as f32 - 4.0 * j as f32);
+        let mut gap = plane.clone();
+        gap[[4, 5]] = f32::NAN;
+        let (found, smooth) = (slope(&gap), smoothed(&gap, 1));
+        for ((j, i), s) in found.indexed_iter() {
+            let is_known =
+                (1..8).contains(&j) && (1..10).contains(&i) && (j, i) != (4, 4) && (j, i) != (4, 6) && (j, i) != (3, 5) && (j, i) != (5, 5);
+            assert!((*s - if is_known { 5.0 } else { 0.0 }).abs() < 1e-5, "{j} {i}");
+        }
+        assert!((smooth[[4, 5]] - plane[[4, 5]]).abs() < 1e-5 && (smooth[[1, 1]] - plane[[1, 1]]).abs() < 1e-5);
+        assert!((smooth[[0, 0]] - (3.0 - 4.0) * 0.5).abs() < 1e-5);
+        assert!(smoothed(&Array2::from_elem((3, 3), f32::NAN), 1).iter().all(|z| z.is_nan()));
     }
 }

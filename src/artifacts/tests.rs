@@ -78,11 +78,11 @@ fn candidates(made: &[(Exposure, VisitProduct)], patches: &[Box2]) -> (Vec<Candi
     let inputs: Vec<_> = made.iter().map(|(e, v)| (e.meta.clone(), v.clone())).collect();
     let stage = FindArtifacts::new(ArtifactsConfig::default()).unwrap();
     let finder = stage.start(&tract(), &CoaddConfig::default(), &inputs);
-    let mut all = Vec::new();
+    let (mut all, mut scratch) = (Vec::new(), finder.scratch());
     for patch in patches {
         let mut of_patch = Vec::new();
         for tile in finder.tiles(patch) {
-            let epochs = made.iter().enumerate().filter_map(|(i, (e, _))| finder.epoch(i, e, &tile)).collect();
+            let epochs = made.iter().enumerate().filter_map(|(i, (e, _))| finder.epoch(i, e, &tile, &mut scratch)).collect();
             of_patch.extend(finder.find(&tile, epochs, patch));
         }
         all.extend(finder.prune(of_patch, patch));

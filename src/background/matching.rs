@@ -18,7 +18,7 @@ use super::mesh::clipped_mean;
 use super::source_mask::{gaussian_filter, source_mask};
 use super::superpixels::{Superpixel, Superpixels};
 use super::{DetectorBasis, ExposureBackground, VisitProduct};
-use crate::coadd::{CoaddConfig, MatchedWarp, PsfMatcher, target_fwhm_px};
+use crate::coadd::{CoaddConfig, MatchedWarp, PairScratch, PsfMatcher, target_fwhm_px};
 use crate::geometry::{Box2, PixelPoint, Tract};
 use crate::image::{Chebyshev2, Exposure, ExposureMeta};
 use ndarray::{Array2, Zip};
@@ -181,6 +181,7 @@ pub struct TileStack {
     warps: Vec<TileWarp>,
     /// Noise of the template's pixels.
     template_variance: f64,
+    scratch: PairScratch,
 }
 
 /// One exposure, or the template, on a tile.
@@ -223,7 +224,7 @@ impl MatchBackground {
     ) -> BandMatcher<'a> {
         let c = &self.config;
         let scale = tract.config().pixel_scale_arcsec;
-        let fwhm_px = |meta: &ExposureMeta| meta.psf.fwhm_px(center(meta)) * meta.wcs.pixel_area_arcsec2(center(meta)).sqrt() / scale;
+        let fwhm_px = |meta: &ExposureMeta| meta.fwhm_arcsec() / scale;
         let fwhms = inputs.iter().map(|(meta, _)| fwhm_px(meta)).chain(template_fwhm_px).collect();
         let target_fwhm_px = target_fwhm_px(fwhms, c.target_fraction, c.target_factor);
         let superpixels = Superpixels { tract: tract.bbox(), side_px: c.superpixel_px as i32 };
@@ -257,10 +258,6 @@ fn shape(background: &ExposureBackground, bbox: Box2, order: usize) -> Chebyshev
     let nodes: Vec<(PixelPoint, f64, f64)> = mesh.nodes_adu.indexed_iter().map(node).collect();
     let order = order.min(rows - 1).min(columns - 1);
     (order > 0).then(|| Chebyshev2::fit(bbox, &nodes, order)).flatten().unwrap_or_else(constant)
-}
-
-fn center(meta: &ExposureMeta) -> PixelPoint {
-    PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
 }
 
 impl BandMatcher<'_> {
@@ -305,14 +302,22 @@ impl BandMatcher<'_> {
     pub fn stack(&self, tile: Box2) -> TileStack {
         let region = self.region(&tile);
         let zeros = || Array2::zeros(region.shape());
-        TileStack { tile, region, sum: zeros(), weight: zeros(), warps: Vec::new(), template_variance: 0.0 }
+        TileStack {
+            tile,
+            region,
+            sum: zeros(),
+            weight: zeros(),
+            warps: Vec::new(),
+            template_variance: 0.0,
+            scratch: self.matcher.scratch(),
+        }
     }
 
     /// Adds exposure `index`, which holds at least the pixels that [`Self::needed`] named, sanitised; in rising order of `index`.
     pub fn add(&self, stack: &mut TileStack, index: usize, exposure: &Exposure) {
         let input = &self.inputs[index];
-        let Some(warp) = self.matcher.run(exposure, &input.levelled, &stack.tile) else { return };
-        let weight = self.white_variance(input, center(input.meta), warp.area_ratio).recip();
+        let Some(warp) = self.matcher.run(exposure, &input.levelled, &stack.tile, &mut stack.scratch) else { return };
+        let weight = self.white_variance(input, input.meta.center(), warp.area_ratio).recip();
         let tile = &stack.tile;
         let on_tile = stack.region.slice_of(tile);
         let shape_at = |&x: &f32, &y: &f32| input.shape.at(PixelPoint::new(f64::from(x), f64::from(y))) as f32;
@@ -320,7 +325,7 @@ impl BandMatcher<'_> {
         // The mesh above its level, as the warp has it; a pixel's offset matters to no mask.
         let level = input.levelled.background.level_adu();
         let mesh = input.mesh.image(&exposure.bbox);
-        let scale = input.meta.photo_calib.at(center(input.meta)) * warp.area_ratio;
+        let scale = input.meta.photo_calib.at(input.meta.center()) * warp.area_ratio;
         Zip::from(&mut stack.sum).and(&mut stack.weight).and(&warp.warp_njy).and(&warp.x_px).and(&warp.y_px).for_each(
             |s, w, &z, &x, &y| {
                 if let Some(at) = exposure.bbox.index((x + 0.5).floor() as i32, (y + 0.5).floor() as i32).filter(|_| !z.is_nan()) {
@@ -336,7 +341,8 @@ impl BandMatcher<'_> {
     /// Adds the template, after all exposures: its place in the samples is the one after the last exposure's.
     pub fn add_template(&self, stack: &mut TileStack, template: TemplateTile) {
         let weight = template.white_variance_njy2.recip();
-        let Some(warp) = self.matcher.run_on_tract(template.image_njy, template.psf.view(), &stack.tile) else { return };
+        let (tile, scratch) = (&stack.tile, &mut stack.scratch);
+        let Some(warp) = self.matcher.run_on_tract(template.image_njy, template.psf.view(), tile, scratch) else { return };
         Zip::from(&mut stack.sum).and(&mut stack.weight).and(&warp.warp_njy).for_each(|s, w, &z| {
             if !z.is_nan() {
                 *s += weight * f64::from(z);

@@ -174,13 +174,9 @@ pub(super) fn spline_noise(k: f64) -> f64 {
     (-3..=3).map(|m| spline_gain(k + f64::from(m)).powi(2)).sum()
 }
 
-fn center(meta: &ExposureMeta) -> PixelPoint {
-    PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
-}
-
 /// Lags of the exposure's pixels that those of the tract reach: a property of the exposure, not of the patch, and no more than two stamps.
 fn reach_px(tract: &Tract, meta: &ExposureMeta, half_width: usize) -> usize {
-    let exposure_px = tract.config().pixel_scale_arcsec / meta.wcs.pixel_area_arcsec2(center(meta)).sqrt();
+    let exposure_px = tract.config().pixel_scale_arcsec / meta.wcs.pixel_area_arcsec2(meta.center()).sqrt();
     // √2 for a rotation by 45 degrees; the rest for pixels that are not square and scales that vary.
     ((1.5 * exposure_px * half_width as f64).ceil() as usize + 1).min(2 * meta.psf.radius_px())
 }
@@ -192,7 +188,7 @@ pub(crate) fn half_width_for<'a>(inputs: impl Iterator<Item = (&'a ExposureMeta,
     let needed = |(meta, tract_px): (&ExposureMeta, f64)| {
         let r = meta.psf.radius_px();
         let spectrum = PsfSpectrum::new(meta, 2 * r);
-        let lags = centred(&spectrum.fft.inverse(spectrum.power(center(meta))), 2 * r);
+        let lags = centred(&spectrum.fft.inverse(spectrum.power(meta.center())), 2 * r);
         let total = lags.sum();
         let inside = |h: usize| lags.slice(ndarray::s![2 * r - h..=2 * r + h, 2 * r - h..=2 * r + h]).sum();
         let native = (1..2 * r).find(|&h| total - inside(h) < OUTSIDE_SHARE * total).unwrap_or(2 * r);

@@ -151,7 +151,31 @@ impl<'a> Correlator<'a> {
     }
 
     /// Adds the sums of sources at the pixels of a run, where the exposure says anything; calls `each` with the run's pixel and its terms.
-    pub fn run(
+    pub fn run(&self, prepared: &Prepared, psi: &SplineMap, run: &Run, scratch: &mut RunScratch, each: impl FnMut(usize, LikelihoodTerms)) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the feature; it was just asked.
+            return unsafe { self.run_avx2(prepared, psi, run, scratch, each) };
+        }
+        self.run_with(prepared, psi, run, scratch, each);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn run_avx2(
+        &self,
+        prepared: &Prepared,
+        psi: &SplineMap,
+        run: &Run,
+        scratch: &mut RunScratch,
+        each: impl FnMut(usize, LikelihoodTerms),
+    ) {
+        self.run_with(prepared, psi, run, scratch, each);
+    }
+
+    /// Inlined, so that it is compiled with the features of its caller; its bits do not depend on them, for no sum is reordered or fused.
+    #[inline(always)]
+    fn run_with(
         &self,
         prepared: &Prepared,
         psi: &SplineMap,

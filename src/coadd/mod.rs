@@ -20,6 +20,7 @@ pub mod multi_band;
 mod noise_statistics;
 #[cfg(test)]
 mod odd_input_tests;
+mod pair_fft;
 mod phi_morphology;
 mod prepared;
 mod proper;
@@ -46,15 +47,16 @@ pub use coadd_psf::{CoaddPsf, CoaddPsfInput};
 pub use coadd_sums::CoaddSums;
 pub use combine::{Combine, CombineConfig, CombineError, MadeMap, MapConfig, MapKind, MultiBandCoadd, MultiBandMap, SedConfig};
 pub use make_coadd::{CoaddConfig, CoaddEdges, CoaddError, CoaddWeight, MakeCoadd};
-pub use matched_warp::{MatchedWarp, PsfMatcher};
+pub use matched_warp::{MatchedWarp, MatchingFilter, PsfMatcher};
 pub use morphology::{MAX_PHI_DEVIATION, exponential_stamp, is_uniform, phi_of_morphology, psi_of_morphology, stamp_autocorrelation};
 pub use noise_statistics::{NoiseStatistics, noise_statistics};
+pub use pair_fft::PairScratch;
 pub use proper::{ProperCell, ProperFilter};
 pub use proper_coadd::{ProperCoadd, proper_coadd};
 pub use properties::{Properties, properties};
 pub use psf_match::{gaussian_psf, matching_kernel, target_fwhm_px};
 pub use psf_matched::{
-    BandPsfMatcher, LeftOut, MakePsfMatched, MatchMethod, MatchedTile, PairScratch, PsfCheck, PsfMatchedCoadd, PsfMatchedConfig,
+    BandPsfMatcher, LeftOut, LoadedExposure, MakePsfMatched, MatchMethod, MatchedTile, PsfCheck, PsfMatchedCoadd, PsfMatchedConfig,
     PsfMatchedError, PsfMatchedInput, PsfResidual, StackMethod, TileCoadd,
 };
 pub use select::{Decision, FigureOfMerit, SelectConfig, SelectError, SelectExposures, Selection, window_step};

@@ -26,10 +26,6 @@ fn sums(stamp: &Array2<f64>) -> [f64; 3] {
     stamp.iter().fold([0.0; 3], |[a, b, c], &p| [a + p, b + p * p, c + p * p * p])
 }
 
-fn center(meta: &ExposureMeta) -> PixelPoint {
-    PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
-}
-
 impl PsfSums {
     pub fn new(meta: &ExposureMeta) -> Self {
         let psf = &meta.psf;
@@ -45,7 +41,7 @@ impl PsfSums {
             }
             sums(&stamp)
         });
-        let at = center(meta);
+        let at = meta.center();
         let reference = sums(&psf.stamp(at, 0.0, 0.0));
         let phases = Array2::from_shape_fn((N_PHASES, N_PHASES), |(j, i)| {
             let s = sums(&psf.stamp(at, i as f64 / N_PHASES as f64, j as f64 / N_PHASES as f64));
@@ -55,6 +51,7 @@ impl PsfSums {
     }
 
     /// The sums for a source at (`x`, `y`).
+    #[inline(always)]
     pub fn at(&self, x: f64, y: f64) -> [f64; 3] {
         let (rows, columns) = self.nodes.dim();
         let split = |v: f64, n: usize| {
@@ -74,6 +71,7 @@ impl PsfSums {
 }
 
 /// Between four places: the lower and the upper row and the fraction between them; the same for columns.
+#[inline(always)]
 fn bilinear(a: &Array2<[f64; 3]>, (j, j1, v): (usize, usize, f64), (i, i1, u): (usize, usize, f64)) -> [f64; 3] {
     let [sw, se, nw, ne] = [a[[j, i]], a[[j, i1]], a[[j1, i]], a[[j1, i1]]];
     std::array::from_fn(|k| (1.0 - v) * ((1.0 - u) * sw[k] + u * se[k]) + v * ((1.0 - u) * nw[k] + u * ne[k]))
@@ -89,7 +87,7 @@ pub(crate) struct MaskedSums {
 impl MaskedSums {
     pub fn new(meta: &ExposureMeta) -> Self {
         let psf = &meta.psf;
-        let reach = reach(psf, center(meta));
+        let reach = reach(psf, meta.center());
         let r = (reach + 1).min(psf.radius_px());
         let side = 2 * (reach + 1) * OVERSAMPLING + 1;
         let tables = (0..psf.n_basis())
@@ -118,6 +116,7 @@ impl MaskedSums {
     }
 
     /// φ at offset (`dx`, `dy`) (within the reach plus half a pixel), with coefficients `c` of the PSF's basis.
+    #[inline(always)]
     pub fn value(&self, c: &[f64], dx: f64, dy: f64) -> f64 {
         let split = |d: f64| {
             let u = (d + (self.reach + 1) as f64) * OVERSAMPLING as f64;

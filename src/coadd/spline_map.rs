@@ -125,7 +125,7 @@ impl SplineMap {
     }
 
     /// The map at an exposure position that its tiles hold.
-    #[inline]
+    #[inline(always)]
     pub fn at(&self, x: f64, y: f64) -> f32 {
         let (fx, fy) = (x.floor(), y.floor());
         let (wx, wy) = (spline::weights(x - fx), spline::weights(y - fy));

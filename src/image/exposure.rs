@@ -88,6 +88,12 @@ impl ExposureMeta {
         PixelPoint::new((self.shape.1 as f64 - 1.0) / 2.0, (self.shape.0 as f64 - 1.0) / 2.0)
     }
 
+    /// FWHM of the PSF in the middle \[arcsec\].
+    #[must_use]
+    pub fn fwhm_arcsec(&self) -> f64 {
+        self.psf.fwhm_px(self.center()) * self.wcs.pixel_area_arcsec2(self.center()).sqrt()
+    }
+
     /// Electrons per nJy at the middle of the exposure.
     #[must_use]
     pub fn electrons_per_njy(&self) -> f64 {

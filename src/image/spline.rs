@@ -12,6 +12,7 @@ pub const TAPS: usize = 6;
 pub const PREFILTER_MARGIN_PX: usize = 28;
 
 /// β⁵(t - k) for k = -2..=3, t in [0, 1): the weights of the six samples around a position.
+#[inline(always)]
 #[must_use]
 pub fn weights(t: f64) -> [f64; TAPS] {
     let u = 1.0 - t;

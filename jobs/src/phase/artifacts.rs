@@ -1,11 +1,12 @@
 //! artifacts: pixels of all exposures of a band that differ from the static sky of a patch.
 
-use super::{Phase, Task, deep_background::DeepBackgroundPhase, visit::Visit};
+use super::{Phase, Task, deep_background::DeepBackgroundPhase, patch_tasks, visit::Visit};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
 use fathom::artifacts::{ArtifactsConfig, BandArtifacts, Candidate, FindArtifacts};
 use fathom::background::VisitProduct;
+use fathom::coadd::PairScratch;
 use fathom::format::artifacts::BandCandidates;
 use fathom::geometry::Box2;
 use fathom::image::ExposureMeta;
@@ -43,23 +44,10 @@ impl Phase for Artifacts {
         let cells = format!("{:?} {:?}", run.tract.bbox(), run.tract.wcs().cards());
         let (visits, backgrounds) = (Visit.tasks(run)?, DeepBackgroundPhase.tasks(run)?);
         let mut tasks = Vec::new();
-        for (arm, a) in run.arms.iter().enumerate() {
+        for arm in 0..run.arms.len() {
             let mut inputs = run.used_keys(arm, &visits);
             inputs.extend(backgrounds.iter().filter(|t| t.arm == arm).map(|t| t.key.as_str()));
-            for (index, patch) in run.tract.patches().into_iter().enumerate() {
-                let bbox = format!("{:?}", patch.bbox);
-                let parts = [config.as_str(), &cells, &bbox].into_iter().chain(inputs.iter().copied());
-                tasks.push(Task {
-                    name: format!("{}/{}", a.name, patch.id),
-                    path: run.piece_path(arm, "artifacts", &patch.id.to_string()),
-                    extra_paths: vec![],
-                    key: product_key::key("artifacts", parts),
-                    cost: patch.bbox.n_pixels() as f64,
-                    arm,
-                    index,
-                    may_be_skipped: false,
-                });
-            }
+            tasks.extend(patch_tasks(run, arm, "artifacts", [&config, &cells], &inputs));
         }
         Ok(tasks)
     }
@@ -86,7 +74,7 @@ impl Phase for Artifacts {
 
 /// Candidates of a patch, tile by tile.
 fn candidates(run: &Run, arm: usize, finder: &BandArtifacts, all: &[(ExposureMeta, VisitProduct)], patch: &Box2) -> Result<Vec<Candidate>> {
-    let of_tile = |tile: &Box2| -> Result<Vec<Candidate>> {
+    let of_tile = |scratch: &mut PairScratch, tile: &Box2| -> Result<Vec<Candidate>> {
         let mut epochs = Vec::new();
         for (i, (meta, _)) in all.iter().enumerate() {
             let needed = finder.needed(i, tile);
@@ -94,18 +82,14 @@ fn candidates(run: &Run, arm: usize, finder: &BandArtifacts, all: &[(ExposureMet
                 let path = run.path(run.exposure_path(arm, &meta.id.0));
                 let mut exposure = fathom::format::exposure::read_pixels(&path, meta, &needed)?;
                 exposure.sanitize();
-                epochs.extend(finder.epoch(i, &exposure, tile));
+                epochs.extend(finder.epoch(i, &exposure, tile, scratch));
             }
         }
         Ok(finder.find(tile, epochs, patch))
     };
-    let mut candidates = Vec::new();
-    // As many tiles at a time as there are threads: each holds a warp of every exposure.
-    for tiles in finder.tiles(patch).chunks(rayon::current_num_threads()) {
-        let found: Vec<Result<Vec<Candidate>>> = tiles.par_iter().map(of_tile).collect();
-        for of_tile in found {
-            candidates.extend(of_tile?);
-        }
-    }
-    Ok(finder.prune(candidates, patch))
+    // Each tile at work holds a warp of every exposure: there are as many as threads.
+    let found: Vec<Result<Vec<Candidate>>> =
+        finder.tiles(patch).par_iter().with_max_len(1).map_init(|| finder.scratch(), |scratch, tile| of_tile(scratch, tile)).collect();
+    let found = found.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(finder.prune(found.concat(), patch))
 }

@@ -1,6 +1,6 @@
 //! psf_matched: the PSF-matched coadds of all bands of a patch.
 
-use super::{Phase, Task, clip::Clip, deep_background::DeepBackgroundPhase, visit::Visit};
+use super::{Phase, Task, clip::Clip, deep_background::DeepBackgroundPhase, patch_tasks, visit::Visit};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
@@ -42,23 +42,10 @@ impl Phase for PsfMatched {
         let cells = format!("{:?} {} {:?}", run.tract.bbox(), run.config.sky_map.cell_px, run.tract.wcs().cards());
         let (visits, backgrounds, clips) = (Visit.tasks(run)?, DeepBackgroundPhase.tasks(run)?, Clip.tasks(run)?);
         let mut tasks = Vec::new();
-        for (arm, a) in run.arms.iter().enumerate() {
+        for arm in 0..run.arms.len() {
             let mut inputs = run.used_keys(arm, &visits);
             inputs.extend(backgrounds.iter().chain(&clips).filter(|t| t.arm == arm).map(|t| t.key.as_str()));
-            for (index, patch) in run.tract.patches().into_iter().enumerate() {
-                let bbox = format!("{:?}", patch.bbox);
-                let parts = [config.as_str(), &cells, &bbox].into_iter().chain(inputs.iter().copied());
-                tasks.push(Task {
-                    name: format!("{}/{}", a.name, patch.id),
-                    path: run.piece_path(arm, "psf_matched", &patch.id.to_string()),
-                    extra_paths: vec![],
-                    key: product_key::key("psf_matched", parts),
-                    cost: patch.bbox.n_pixels() as f64,
-                    arm,
-                    index,
-                    may_be_skipped: false,
-                });
-            }
+            tasks.extend(patch_tasks(run, arm, "psf_matched", [&config, &cells], &inputs));
         }
         Ok(tasks)
     }
@@ -81,15 +68,15 @@ impl Phase for PsfMatched {
     }
 }
 
-/// The coadd of a patch, tile by tile.
+/// The coadd of a patch, block by block.
 fn coadd(
     matcher: &BandPsfMatcher,
     paths: &[PathBuf],
     clips: &BTreeMap<ExposureId, ExposureClips>,
     patch: &Box2,
 ) -> Result<PsfMatchedCoadd, FormatError> {
-    let of_tile = |scratch: &mut fathom::coadd::PairScratch, tile: &Box2| {
-        matcher.tile(tile, scratch, |i, needed| {
+    let of_block = |scratch: &mut fathom::coadd::PairScratch, tiles: &Vec<Box2>| {
+        matcher.block(tiles, scratch, |i, needed| {
             let mut exposure = fathom::format::exposure::read_pixels(&paths[i], matcher.meta(i), needed)?;
             if let Some(clips) = clips.get(&exposure.meta.id) {
                 clips.apply(&mut exposure);
@@ -98,11 +85,11 @@ fn coadd(
             Ok(exposure)
         })
     };
-    let tiles = matcher.tiles(patch);
-    // Each tile at work holds a matched warp of every exposure: there are as many as threads.
-    let made: Vec<Result<TileCoadd, FormatError>> =
-        tiles.par_iter().with_max_len(1).map_init(|| matcher.scratch(), |scratch, tile| of_tile(scratch, tile)).collect();
-    Ok(matcher.assemble(patch, &made.into_iter().collect::<Result<Vec<_>, _>>()?))
+    let blocks = matcher.blocks(patch);
+    // Each block at work holds a matched warp of every exposure: there are as many as threads.
+    let made: Vec<Result<Vec<TileCoadd>, FormatError>> =
+        blocks.par_iter().with_max_len(1).map_init(|| matcher.scratch(), |scratch, tiles| of_block(scratch, tiles)).collect();
+    Ok(matcher.assemble(patch, made.into_iter().collect::<Result<Vec<_>, _>>()?.concat()))
 }
 
 fn log(task: &Task, coadd: &PsfMatchedCoadd) {

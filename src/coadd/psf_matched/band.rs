@@ -1,7 +1,6 @@
 //! All exposures of a band made ready to be matched on a patch: the target, the kernels, and who is left out.
 
 use super::config::{PsfMatchedConfig, PsfMatchedError};
-use super::pair_fft::{PairFft, PairScratch};
 use super::place::{Matching, Place, PlaceKernel};
 use super::shape::ShapeProbe;
 use super::tiles::Tiles;
@@ -11,6 +10,7 @@ use crate::coadd::covariance::Overlaps;
 use crate::coadd::fft2::fast_length;
 use crate::coadd::kernel::Lanczos;
 use crate::coadd::mapping::{Jacobian, image_of, jacobian_at};
+use crate::coadd::pair_fft::{PairFft, PairScratch};
 use crate::coadd::psf_match::{gaussian_psf, target_fwhm_px};
 use crate::geometry::{Box2, PixelPoint, Tract};
 use crate::image::ExposureMeta;
@@ -83,10 +83,6 @@ pub struct BandPsfMatcher<'a> {
     pub(super) inputs: Vec<(usize, Candidate<'a>)>,
 }
 
-pub(super) fn center(meta: &ExposureMeta) -> PixelPoint {
-    PixelPoint::new((meta.shape.1 as f64 - 1.0) / 2.0, (meta.shape.0 as f64 - 1.0) / 2.0)
-}
-
 impl MakePsfMatched {
     /// # Errors
     /// [`PsfMatchedError::Config`] if a setting is outside its range.
@@ -111,7 +107,7 @@ impl MakePsfMatched {
             return Err(PsfMatchedError::NoExposure { band: band.to_owned() });
         }
         let scale = tract.config().pixel_scale_arcsec;
-        let fwhm_px = |meta: &ExposureMeta| meta.psf.fwhm_px(center(meta)) * meta.wcs.pixel_area_arcsec2(center(meta)).sqrt() / scale;
+        let fwhm_px = |meta: &ExposureMeta| meta.fwhm_arcsec() / scale;
         let fwhms: Vec<f64> = inputs.par_iter().map(|(meta, _)| fwhm_px(meta)).collect();
         let target_fwhm_px = match self.config.target_fwhm_arcsec {
             given if given > 0.0 => given / scale,
@@ -166,6 +162,12 @@ impl<'a> BandPsfMatcher<'a> {
         self.tiles.in_box(bbox)
     }
 
+    /// The same by groups for [`Self::block`].
+    #[must_use]
+    pub fn blocks(&self, bbox: &Box2) -> Vec<Vec<Box2>> {
+        self.tiles.blocks_in(bbox)
+    }
+
     /// Number of exposures that meet the patch.
     #[must_use]
     pub fn n_inputs(&self) -> usize {
@@ -210,7 +212,7 @@ impl<'a> BandPsfMatcher<'a> {
 
     /// The kernel of an exposure, or why it is left out.
     fn prepare(&self, meta: &'a ExposureMeta, visit: &'a VisitProduct, fwhm_px: f64, scratch: &mut PairScratch) -> Candidate<'a> {
-        let at_center = center(meta);
+        let at_center = meta.center();
         let variance_njy2 = visit.background_variance.at(at_center) * meta.photo_calib.at(at_center).powi(2);
         if !(variance_njy2.is_finite() && variance_njy2 > 0.0) {
             return Err((meta, LeftOut::NoNoise));
@@ -249,7 +251,7 @@ impl<'a> BandPsfMatcher<'a> {
             let on_tract = self.tract.wcs().sky_to_pixel(meta.wcs.pixel_to_sky(at)).ok()?;
             Some(jacobian_at(self.tract.wcs(), &meta.wcs, on_tract))
         };
-        let middle = jacobian(center(meta));
+        let middle = jacobian(meta.center());
         let is_same = |at: &PixelPoint| match (&middle, jacobian(*at)) {
             (Some(a), Some(b)) => a.as_flattened().iter().zip(b.as_flattened()).all(|(a, b)| (a - b).abs() < UNIFORM_JACOBIAN),
             _ => false,

@@ -103,12 +103,14 @@ impl BandPsfMatcher<'_> {
         }
     }
 
-    /// Puts tiles together, which come in the order of [`Self::tiles`].
+    /// Puts all tiles of a box together.
     #[must_use]
-    pub fn assemble(&self, bbox: &Box2, tiles: &[TileCoadd]) -> PsfMatchedCoadd {
+    pub fn assemble(&self, bbox: &Box2, mut tiles: Vec<TileCoadd>) -> PsfMatchedCoadd {
+        // Sums over a cell of several tiles go row by row.
+        tiles.sort_by_key(|tile| (tile.bbox.y0, tile.bbox.x0));
         let mut coadd = self.empty(bbox);
         let mut sums: Vec<Option<CellSums>> = vec![None; coadd.covariance.cells.len()];
-        for tile in tiles {
+        for tile in &tiles {
             coadd.add(bbox, tile);
             for cell in &tile.cells {
                 let Some(k) = coadd.covariance.cells.iter().position(|c| *c == cell.cell) else { continue };

@@ -67,7 +67,7 @@ impl Default for PsfMatchedConfig {
             target_fraction: 0.9,
             target_factor: 1.2,
             max_amplification: 1.5,
-            min_kernel_weight: 0.97,
+            min_kernel_weight: 0.99,
             stack: StackMethod::ClippedMean,
             clip_sigma: 4.0,
             clip_iterations: 3,

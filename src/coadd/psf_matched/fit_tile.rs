@@ -3,9 +3,9 @@
 use super::alard_lupton::{AlardLupton, FitInput};
 use super::band::{BandPsfMatcher, Input};
 use super::match_tile::{MatchedTile, TileKernels, Warped};
-use super::pair_fft::PairScratch;
 use super::place::Place;
 use super::tile_coadd::TileCoadd;
+use crate::coadd::pair_fft::PairScratch;
 use crate::geometry::{Box2, PixelPoint};
 use crate::image::MaskPlane;
 use ndarray::Array2;

@@ -1,11 +1,11 @@
 //! One exposure on one tile, brought to the target's PSF.
 
 use super::band::{BandPsfMatcher, Input};
-use super::pair_fft::{PairFilter, PairScratch};
 use super::place::{MatchedNoise, Place, PlaceKernel};
 use super::shape::{N_SUMS, ShapeSums};
 use crate::coadd::mapping::Mapping;
-use crate::coadd::prepared::Prepared;
+use crate::coadd::pair_fft::{PairFilter, PairScratch};
+use crate::coadd::prepared::{BitRows, Prepared};
 use crate::coadd::warp::{Outcome, WarpedRun, Warper};
 use crate::geometry::{Box2, PixelPoint};
 use crate::image::{Exposure, MaskPlane};
@@ -49,6 +49,14 @@ pub(super) struct Warped {
     planes_without: Array2<u32>,
 }
 
+/// An exposure, or a part of it, ready to be warped onto tiles.
+pub struct LoadedExposure<'a> {
+    exposure: &'a Exposure,
+    prepared: Prepared,
+    /// First pixels of the windows of taps that hold a bad one.
+    touched: BitRows,
+}
+
 /// Kernels at the places that a tile's are made of: one, or those of its corners (south-west, south-east, north-west, north-east).
 pub(super) enum TileKernels<'a> {
     One(&'a PlaceKernel),
@@ -84,11 +92,19 @@ fn corner_weights(tile: &Box2, x: f64, y: f64) -> [f64; 4] {
 }
 
 impl BandPsfMatcher<'_> {
-    /// Warps input `i` (at least the pixels of [`Self::needed`], sanitised), less its background, onto a tile and matches it; `None` where
-    /// nothing is left of it.
-    pub fn match_tile(&self, i: usize, exposure: &Exposure, tile: &Box2, scratch: &mut PairScratch) -> Option<MatchedTile> {
+    /// Pixels of input `i`, sanitised, less its background; `None` if it is left out.
+    #[must_use]
+    pub fn load<'e>(&self, i: usize, exposure: &'e Exposure) -> Option<LoadedExposure<'e>> {
+        let input = self.inputs[i].1.as_ref().ok()?;
+        let prepared = Prepared::new(exposure, input.visit);
+        let touched = prepared.bad.windows_with_any(self.lanczos.n_taps());
+        Some(LoadedExposure { exposure, prepared, touched })
+    }
+
+    /// Warps input `i` (at least the pixels of [`Self::needed`]) onto a tile and matches it; `None` where nothing is left of it.
+    pub fn match_tile(&self, i: usize, loaded: &LoadedExposure, tile: &Box2, scratch: &mut PairScratch) -> Option<MatchedTile> {
         let Ok(input) = &self.inputs[i].1 else { return None };
-        let warped = self.warp(input, exposure, tile)?;
+        let warped = self.warp(input, loaded, tile)?;
         let kernels = self.kernels_of(input, tile, scratch);
         let keeps_warp = self.config.method == super::MatchMethod::AlardLupton;
         let matched = self.apply(i, input, &warped, &kernels, tile, scratch)?;
@@ -110,14 +126,13 @@ impl BandPsfMatcher<'_> {
         TileKernels::Corners(Box::new([0, 1, 2, 3].map(|k| corner(k, scratch))))
     }
 
-    fn warp(&self, input: &Input, exposure: &Exposure, tile: &Box2) -> Option<Warped> {
+    fn warp(&self, input: &Input, loaded: &LoadedExposure, tile: &Box2) -> Option<Warped> {
         let h = self.matching.half_width_px;
         let region = tile.grown(h as i32);
         let mapping = Mapping::new(self.tract.wcs(), &input.meta.wcs, region);
-        let prepared = Prepared::new(exposure, input.visit);
-        let touched = prepared.bad.windows_with_any(self.lanczos.n_taps());
+        let LoadedExposure { exposure, prepared, touched } = loaded;
         let (kernel, min_weight) = (&self.lanczos, self.min_lanczos_weight);
-        let warper = Warper { prepared: &prepared, kernel, touched: &touched, shape: exposure.meta.shape, min_weight };
+        let warper = Warper { prepared, kernel, touched, shape: exposure.meta.shape, min_weight };
         let source_mask = exposure.mask.as_slice().expect("an exposure's planes are in standard layout");
         let mut pixels = Array2::from_elem(region.shape(), Complex32::ZERO);
         let (mut planes, mut planes_without) = (Array2::zeros(tile.shape()), Array2::zeros(tile.shape()));

@@ -14,7 +14,6 @@ mod combine;
 mod config;
 mod fit_tile;
 mod match_tile;
-mod pair_fft;
 mod place;
 mod shape;
 #[cfg(test)]
@@ -25,7 +24,6 @@ mod tiles;
 pub use band::{BandPsfMatcher, LeftOut, MakePsfMatched};
 pub use coadd::{PsfMatchedCoadd, PsfMatchedInput};
 pub use config::{MatchMethod, PsfMatchedConfig, PsfMatchedError, StackMethod};
-pub use match_tile::MatchedTile;
-pub use pair_fft::PairScratch;
+pub use match_tile::{LoadedExposure, MatchedTile};
 pub use shape::PsfResidual;
 pub use tile_coadd::{PsfCheck, TileCoadd};

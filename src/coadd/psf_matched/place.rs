@@ -1,12 +1,12 @@
 //! The matching kernel at one place of an exposure, the noise that it leaves, and how it measures the matched PSF.
 
-use super::pair_fft::{PairFft, PairFilter, PairScratch};
 use super::shape::{N_SUMS, ShapeProbe, ShapeSums};
 use crate::coadd::coadd_psf::add_warped;
 use crate::coadd::covariance::{Overlaps, lag_half_width, lag_sums};
 use crate::coadd::fft2::{RealFft2, fast_length};
 use crate::coadd::kernel::Lanczos;
 use crate::coadd::mapping::{Jacobian, area_ratio, jacobian_at};
+use crate::coadd::pair_fft::{PairFft, PairFilter, PairScratch};
 use crate::coadd::psf_match::matching_kernel;
 use crate::geometry::{PixelPoint, Wcs};
 use crate::image::ExposureMeta;

@@ -86,8 +86,8 @@ fn coadd_on(exposures: &[Exposure], tract: &Tract, bbox: &Box2, config: PsfMatch
     let inputs: Vec<_> = exposures.iter().map(|e| (e.meta.clone(), visit(e))).collect();
     let band = stage.start(tract, &CoaddConfig::default(), "r", &inputs, bbox).unwrap();
     let mut scratch = band.scratch();
-    let mut of_tile = |tile: &Box2| {
-        band.tile(tile, &mut scratch, |i, needed| {
+    let mut of_block = |tiles: &Vec<Box2>| {
+        band.block(tiles, &mut scratch, |i, needed| {
             let whole = &exposures[band.index(i)];
             let at = whole.bbox.slice_of(needed);
             let cut = |plane: &Array2<f32>| plane.slice(at).to_owned();
@@ -103,8 +103,8 @@ fn coadd_on(exposures: &[Exposure], tract: &Tract, bbox: &Box2, config: PsfMatch
         })
         .unwrap()
     };
-    let tiles: Vec<TileCoadd> = band.tiles(bbox).iter().map(&mut of_tile).collect();
-    band.assemble(bbox, &tiles)
+    let tiles: Vec<TileCoadd> = band.blocks(bbox).iter().flat_map(&mut of_block).collect();
+    band.assemble(bbox, tiles)
 }
 
 fn config() -> PsfMatchedConfig {
@@ -351,7 +351,8 @@ fn kernels_fitted_to_pixels_mend_a_wrong_model() {
     let stage = MakePsfMatched::new(settings.clone()).unwrap();
     let band = stage.start(&t, &CoaddConfig::default(), "r", &inputs, &t.bbox()).unwrap();
     let mut scratch = band.scratch();
-    let warps: Vec<MatchedTile> = (0..6).filter_map(|i| band.match_tile(i, &all[i], &t.bbox(), &mut scratch)).collect();
+    let warps: Vec<MatchedTile> =
+        (0..6).filter_map(|i| band.match_tile(i, &band.load(i, &all[i]).unwrap(), &t.bbox(), &mut scratch)).collect();
     let peak = |warp: &MatchedTile| {
         stars.iter().map(|s| f64::from(warp.image_njy[t.bbox().index(s.pixel().0, s.pixel().1).unwrap()])).sum::<f64>()
     };

@@ -4,8 +4,8 @@ use super::band::BandPsfMatcher;
 use super::combine::{Value, combine, median_variance};
 use super::config::{MatchMethod, StackMethod};
 use super::match_tile::{MatchedTile, middle_pixel};
-use super::pair_fft::PairScratch;
 use super::shape::{N_SUMS, PsfResidual, ShapeSums};
+use crate::coadd::pair_fft::PairScratch;
 use crate::geometry::{Box2, Cell, PixelPoint};
 use crate::image::{Exposure, MaskPlane};
 use ndarray::Array2;
@@ -74,28 +74,35 @@ impl BandPsfMatcher<'_> {
         self.tract.cells_in(tile).into_iter().filter(is_checked).collect()
     }
 
-    /// The coadd on a tile: matches every exposure that meets it, and stacks. `read` gives input `i` with at least these pixels, sanitised.
+    /// The coadd on neighbouring tiles: every exposure is read once, matched to each tile that it meets, and those of a tile are stacked.
+    /// `read` gives input `i` with at least these pixels, sanitised.
     ///
     /// # Errors
     /// Those of `read`.
-    pub fn tile<E>(
+    pub fn block<E>(
         &self,
-        tile: &Box2,
+        tiles: &[Box2],
         scratch: &mut PairScratch,
         mut read: impl FnMut(usize, &Box2) -> Result<Exposure, E>,
-    ) -> Result<TileCoadd, E> {
-        let mut warps = Vec::new();
+    ) -> Result<Vec<TileCoadd>, E> {
+        let mut warps: Vec<Vec<MatchedTile>> = tiles.iter().map(|_| Vec::new()).collect();
         for i in 0..self.n_inputs() {
-            let needed = self.needed(i, tile);
-            if !needed.is_empty() {
-                warps.extend(self.match_tile(i, &read(i, &needed)?, tile, scratch));
+            let needed: Vec<Box2> = tiles.iter().map(|tile| self.needed(i, tile)).collect();
+            let Some(of_all) = needed.iter().filter(|n| !n.is_empty()).copied().reduce(|a, b| a.union(&b)) else { continue };
+            let exposure = read(i, &of_all)?;
+            let Some(loaded) = self.load(i, &exposure) else { continue };
+            for ((tile, _), warps) in tiles.iter().zip(needed).zip(&mut warps).filter(|((_, needed), _)| !needed.is_empty()) {
+                warps.extend(self.match_tile(i, &loaded, tile, scratch));
             }
         }
-        if self.config.method == MatchMethod::Fourier {
-            return Ok(self.stack(tile, &warps));
-        }
-        let (warps, fits) = self.refit(tile, warps, scratch);
-        Ok(TileCoadd { fits, ..self.stack(tile, &warps) })
+        let stacked = |(tile, warps): (&Box2, Vec<MatchedTile>)| {
+            if self.config.method == MatchMethod::Fourier {
+                return self.stack(tile, &warps);
+            }
+            let (warps, fits) = self.refit(tile, warps, scratch);
+            TileCoadd { fits, ..self.stack(tile, &warps) }
+        };
+        Ok(tiles.iter().zip(warps).map(stacked).collect())
     }
 
     /// Stacks the matched exposures of a tile, in the order of the inputs.

@@ -1,4 +1,5 @@
-//! Two real images through two real kernels by one complex transform in single precision: pixels and their variances.
+//! Two real images through two real kernels, or through one, by one complex transform in single precision: pixels and their variances, pixels
+//! and the gaps between them.
 //!
 //! With X the transform of a + ib, A = (X(k) + X*(-k))/2 and iB = (X(k) - X*(-k))/2, so that a * K + i (b * Q) has the transform
 //! X(k) S(k) + X*(-k) D(k) with S = (K + Q)/2 and D = (K - Q)/2. An error of rounding is 10⁻⁷ of the root mean square of all pixels:
@@ -23,11 +24,14 @@ pub(crate) struct PairFft {
 /// Memory of one thread.
 pub struct PairScratch {
     /// Pixels `[y, x]`, a as real and b as imaginary part: to be filled before [`PairFft::forward`], read after [`PairFft::filtered`].
-    pub(super) pixels: Vec<Complex32>,
+    pub(crate) pixels: Vec<Complex32>,
     spectrum: Vec<Complex32>,
     product: Vec<Complex32>,
     fft: Vec<Complex32>,
 }
+
+/// One kernel for both images, in Fourier space, `[kx, ky]`, 1/n² included.
+pub(crate) struct SharedFilter(Vec<Complex32>);
 
 /// Two kernels in Fourier space, `[kx, ky]`, 1/n² included.
 pub(crate) struct PairFilter {
@@ -76,9 +80,33 @@ impl PairFft {
                 *out = x * s + m.conj() * d;
             }
         }
+        self.back(scratch, rows);
+    }
+
+    /// The same with one kernel for both.
+    pub fn filtered_alike(&self, scratch: &mut PairScratch, filter: &SharedFilter, rows: std::ops::Range<usize>) {
+        let values = scratch.spectrum.iter().zip(&filter.0);
+        scratch.product.iter_mut().zip(values).for_each(|(out, (x, k))| *out = x * k);
+        self.back(scratch, rows);
+    }
+
+    fn back(&self, scratch: &mut PairScratch, rows: std::ops::Range<usize>) {
+        let n = self.n;
         self.inverse.process_with_scratch(&mut scratch.product, &mut scratch.fft);
         transpose(&scratch.product, &mut scratch.pixels, n, rows.clone());
         self.inverse.process_with_scratch(&mut scratch.pixels[rows.start * n..rows.end * n], &mut scratch.fft);
+    }
+
+    /// The filter of a kernel of odd side whose central pixel is the origin.
+    pub fn shared_filter(&self, scratch: &mut PairScratch, kernel: ArrayView2<f64>) -> SharedFilter {
+        let (n, r) = (self.n, kernel.nrows() / 2);
+        scratch.pixels.fill(Complex32::ZERO);
+        for ((j, i), k) in kernel.indexed_iter() {
+            scratch.pixels[(j + n - r) % n * n + (i + n - r) % n].re = *k as f32;
+        }
+        self.forward(scratch, n);
+        let scale = 1.0 / (n * n) as f32;
+        SharedFilter(scratch.spectrum.iter().map(|k| k * scale).collect())
     }
 
     /// The filter of two kernels of odd side whose central pixel is the origin.
@@ -141,5 +169,14 @@ mod tests {
             let found = scratch.pixels[y * n + x];
             assert!((f64::from(found.re) - sum(&k, 0)).abs() < 1e-5 && (f64::from(found.im) - sum(&q, 5)).abs() < 1e-5, "{y} {x}");
         }
+        let (alike, pair) = (fft.shared_filter(&mut scratch, k.view()), fft.filter(&mut scratch, k.view(), k.view()));
+        for (y, x) in (0..n).flat_map(|y| (0..n).map(move |x| (y, x))) {
+            scratch.pixels[y * n + x] = Complex32::new(value(0, y, x), value(5, y, x));
+        }
+        fft.forward(&mut scratch, height);
+        fft.filtered(&mut scratch, &pair, 0..n);
+        let by_pair = scratch.pixels.clone();
+        fft.filtered_alike(&mut scratch, &alike, 0..n);
+        assert!(scratch.pixels.iter().zip(&by_pair).all(|(a, b)| (a - b).norm() < 1e-5));
     }
 }
