@@ -9,7 +9,7 @@ use fathom::background::{BackgroundVariance, ExposureBackground, VisitProduct};
 use fathom::catalog::Table;
 use fathom::coadd::{CoaddConfig, MakeCoadd, MakePsfMatched, PsfMatchedConfig};
 use fathom::deblend::{Blend, BlendBand, DeblendConfig, DeblendParent};
-use fathom::detect::{DetectConfig, DetectLayers, LikelihoodMaps};
+use fathom::detect::{DetectConfig, DetectFrame, DetectLayers, LikelihoodMaps, Strategy};
 use fathom::footprint::{Footprint, Peak, Span, SpanSet};
 use fathom::geometry::{Box2, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
 use fathom::image::psf::PsfModel;
@@ -95,24 +95,49 @@ fn coadd(c: &mut Criterion) {
     group.finish();
 }
 
+/// Noise through a PSF of 4.5 px in three bands, and Φ of three discs beside that of points.
+fn detection_maps(bbox: Box2, bands: &[String]) -> (Vec<LikelihoodMaps>, DetectFrame) {
+    let sigma_px = 4.5 / 2.354_82;
+    let lags = Array2::from_shape_fn((41, 41), |(j, i)| {
+        f64::exp(-((i as f64 - 20.0).powi(2) + (j as f64 - 20.0).powi(2)) / (4.0 * sigma_px * sigma_px))
+    });
+    let map = |(k, band): (usize, &String)| {
+        let mut rng = keyed_rng(2, "bench", k as u64, 0);
+        let normal = Normal::new(0.0, 1.0).unwrap();
+        // Seen through a box of 4 pixels: correlated about as the noise of Ψ is.
+        let white = Array2::from_shape_fn((bbox.shape().0 + 4, bbox.shape().1 + 4), |_| normal.sample(&mut rng) as f32);
+        let psi = Array2::from_shape_fn(bbox.shape(), |(j, i)| white.slice(ndarray::s![j..j + 4, i..i + 4]).sum() / 4.0);
+        let disc = |phi: f32| Array2::from_elem(bbox.shape(), phi);
+        let phi_extended = vec![(0.4, disc(0.5)), (0.8, disc(0.25)), (1.6, disc(0.1))];
+        LikelihoodMaps { coadd: band.clone(), bbox, psi, phi: disc(1.0), phi_extended, mask: None }
+    };
+    let autocorrelations = bands.iter().map(|b| (b.clone(), lags.clone())).collect();
+    let frame = DetectFrame { tract: bbox, cell_px: 64, fwhm_px: 4.5, autocorrelations, threshold_offset: 0.0, seed: 1 };
+    (bands.iter().enumerate().map(map).collect(), frame)
+}
+
+/// Throughput counts a pixel once a layer, as that of other programs does once an image: elements are pixels times layers.
 fn detect(c: &mut Criterion) {
+    const DETECT_SIDE: i32 = 1024;
     let bands = ["g", "r", "i"].map(String::from);
-    let inner = Box2::new(0, 0, SIDE, SIDE);
-    let bbox = inner.grown(DetectLayers::MARGIN_PX);
-    let maps: Vec<_> = bands
-        .iter()
-        .enumerate()
-        .map(|(k, band)| {
-            let mut rng = keyed_rng(2, "bench", k as u64, 0);
-            let normal = Normal::new(0.0, 1.0).unwrap();
-            let psi = Array2::from_shape_fn(bbox.shape(), |_| normal.sample(&mut rng) as f32);
-            LikelihoodMaps { band: band.clone(), bbox, psi, phi: Array2::from_elem(bbox.shape(), 1.0) }
-        })
-        .collect();
-    let stage = DetectLayers::new(&DetectConfig::default(), &bands).unwrap();
+    let inner = Box2::new(0, 0, DETECT_SIDE, DETECT_SIDE);
+    let (maps, frame) = detection_maps(inner, &bands);
+    let points = DetectConfig::default();
+    let seds = ["free_sed", "flat", "red", "blue", "bands"].map(String::from).to_vec();
+    let grid = DetectConfig { seds, morphologies_arcsec: vec![0.0, 0.4, 0.8, 1.6], ..points.clone() };
+    let cull = DetectConfig { strategy: Strategy::Cull, ..grid.clone() };
     let mut group = c.benchmark_group("detect");
-    group.throughput(Throughput::Elements((SIDE * SIDE) as u64)).sample_size(10);
-    group.bench_function("four layers of three bands", |b| b.iter(|| stage.run(&maps, &inner)));
+    group.sample_size(10);
+    for (name, config) in [("point sources", &points), ("grid", &grid), ("cull", &cull)] {
+        let stage = DetectLayers::new(config, &bands, 0.2).unwrap();
+        let n_layers = stage.kinds().len();
+        group.throughput(Throughput::Elements(n_layers as u64 * (DETECT_SIDE * DETECT_SIDE) as u64));
+        group.bench_function(format!("{name}: {n_layers} layers of three bands"), |b| b.iter(|| stage.run(&maps[..], &frame, &inner)));
+    }
+    // What the maps of discs cost on top of those of points: per pixel of the sky, all bands.
+    group.throughput(Throughput::Elements((DETECT_SIDE * DETECT_SIDE) as u64));
+    let stage = DetectLayers::new(&grid, &bands, 0.2).unwrap();
+    group.bench_function("maps of three discs in three bands", |b| b.iter(|| stage.maps(&maps[..], &inner)));
     group.finish();
 }
 
@@ -123,7 +148,7 @@ fn blend() -> Blend {
     let gaussian = |x: f64, y: f64, s: f64| (-(x * x + y * y) / (2.0 * s * s)).exp() / (std::f64::consts::TAU * s * s);
     let peak = |s: &(f64, f64, f64, f64)| {
         let at = PixelPoint::new(s.0, s.1);
-        Peak { pixel: at.pixel(), at, significance: s.2, layer: 0, seen_in: 1, flux_njy: vec![], flux_err_njy: vec![] }
+        Peak::bare(at, s.2, 0)
     };
     let stamp = Array2::from_shape_fn((41, 41), |(j, i)| gaussian(i as f64 - 20.0, j as f64 - 20.0, 2.0));
     let bands = ["g", "r", "i"].iter().enumerate().map(|(b, name)| {

@@ -10,6 +10,7 @@ mod coadd;
 mod combine;
 mod commands;
 mod comparison;
+mod detection;
 mod failures;
 mod launch;
 mod layout;

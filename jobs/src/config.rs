@@ -140,7 +140,7 @@ impl Config {
         let config: Self =
             if settings.is_empty() { toml::from_str(&text).map_err(|e| wrong(&e))? } else { table.try_into().map_err(|e| wrong(&e))? };
         let base = if embedded.is_some() { PathBuf::from(".") } else { Path::new(source).parent().unwrap_or(Path::new(".")).to_owned() };
-        let config = config.with_paths_from(&base)?;
+        let config = config.with_paths_from(&base)?.with_morphologies();
         config.check().map_err(|e| ConfigError(format!("{place}: {e}")))?;
         Ok(config)
     }
@@ -164,6 +164,14 @@ impl Config {
             }
         }
         Ok(self)
+    }
+
+    /// What detection looks for is what coadds are made for, unless they are told otherwise.
+    fn with_morphologies(mut self) -> Self {
+        if self.coadd.morphologies_arcsec.is_empty() {
+            self.coadd.morphologies_arcsec = self.detect.extended_arcsec();
+        }
+        self
     }
 
     /// Every range, by making every stage once.
@@ -200,7 +208,11 @@ impl Config {
         MakeCoadd::new(self.coadd.clone())?;
         MakePsfMatched::new(self.psf_matched.clone())?;
         Combine::new(self.combine.clone(), bands)?;
-        DetectLayers::new(&self.detect, bands)?;
+        DetectLayers::new(&self.detect, bands, self.sky_map.pixel_scale_arcsec)?;
+        let made: Vec<&str> = self.select.selections.iter().skip(1).map(|s| s.name()).collect();
+        if let Some(odd) = self.detect.selections.iter().find(|s| !made.contains(&s.as_str())) {
+            bail!("detect.selections has {odd:?}; expected selections of select.selections after the first, {made:?}");
+        }
         AssociatePeaks::new(self.associate.clone())?;
         DeblendParent::new(&self.deblend)?;
         MeasureSources::new(&self.measure)?;

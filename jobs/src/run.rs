@@ -8,6 +8,7 @@ use fathom::artifacts::ExposureClips;
 use fathom::associate::Parent;
 use fathom::background::{BackgroundMethod, ExposureBackground, VisitProduct};
 use fathom::coadd::{CoaddPsf, CoaddPsfInput, Decision, SelectExposures, Selection};
+use fathom::detect::{DetectFrame, DetectLayers};
 use fathom::format::{self, coadd::CoaddMosaic, combined::CombinedMosaic, import::ImportItem, import::Layout};
 use fathom::geometry::{Box2, Patch, Tract};
 use fathom::image::{Exposure, ExposureId, ExposureMeta};
@@ -85,6 +86,7 @@ pub struct Run {
     clips: Mutex<BTreeMap<usize, ArmClips>>,
     psfs: Mutex<BTreeMap<(usize, String), Arc<CoaddPsf>>>,
     mosaics: Mutex<BTreeMap<usize, CoaddMosaic>>,
+    detect_frames: Mutex<BTreeMap<usize, Arc<DetectFrame>>>,
     parents: Mutex<BTreeMap<usize, Arc<Vec<Parent>>>>,
     settings_key: OnceLock<String>,
     stamps: OnceLock<Arc<StampLibrary>>,
@@ -122,6 +124,7 @@ impl Run {
             clips: Mutex::default(),
             psfs: Mutex::default(),
             mosaics: Mutex::default(),
+            detect_frames: Mutex::default(),
             parents: Mutex::default(),
             settings_key: OnceLock::new(),
             stamps: OnceLock::new(),
@@ -369,6 +372,37 @@ impl Run {
         let mut cache = self.mosaics.lock().map_err(|_| anyhow!("a thread died"))?;
         let paths = || self.tract.patches().iter().map(|p| self.path(self.piece_path(arm, "coadd", &p.id.to_string()))).collect();
         Ok(cache.entry(arm).or_insert_with(|| CoaddMosaic::new(self.tract.clone(), paths())).clone())
+    }
+
+    /// The detection stage.
+    pub fn detect_stage(&self) -> Result<DetectLayers> {
+        Ok(DetectLayers::new(&self.config.detect, &self.config.run.bands, self.config.sky_map.pixel_scale_arcsec)?)
+    }
+
+    /// What detection knows of an arm's coadds as a whole, thresholds calibrated. Made once.
+    pub fn detect_frame(&self, arm: usize) -> Result<Arc<DetectFrame>> {
+        let mut cache = self.detect_frames.lock().map_err(|_| anyhow!("a thread died"))?;
+        if let Some(found) = cache.get(&arm) {
+            return Ok(found.clone());
+        }
+        let (stage, mosaic) = (self.detect_stage()?, self.mosaic(arm)?);
+        let mut frame = DetectFrame {
+            tract: self.tract.bbox(),
+            cell_px: self.config.sky_map.cell_px as i32,
+            fwhm_px: self.mean_fwhm_px(arm)?,
+            autocorrelations: BTreeMap::new(),
+            threshold_offset: 0.0,
+            seed: self.config.run.seed,
+        };
+        for coadd in stage.coadds() {
+            if let Some(lags) = mosaic.mean_autocorrelation(&coadd)? {
+                frame.autocorrelations.insert(coadd, lags);
+            }
+        }
+        frame.threshold_offset = stage.calibrate(&frame);
+        let frame = Arc::new(frame);
+        cache.insert(arm, frame.clone());
+        Ok(frame)
     }
 
     /// What the combine phase made of an arm, as one image.

@@ -18,11 +18,11 @@ for run in sys.argv[2:]:
     peaks, pixels = {}, {}
     for path in sorted(glob.glob(run + "/main/layers/*.h5")):
         with h5py.File(path) as f:
-            for g in f.values():
-                layer = "free_sed" if g.attrs["kind"] == "free_sed" else g.attrs["band"]
-                pixels[layer] = pixels.get(layer, 0) + int(g.attrs["n_pixels"])
+            for i, (layer, n) in enumerate(zip(f["layers/name"].asstr()[:], f["layers/n_pixels"][:])):
+                pixels[layer] = pixels.get(layer, 0) + int(n)
                 for sign, name in (("positive", "peaks"), ("negative", "negative_peaks")):
-                    peaks.setdefault((layer, sign), []).append(g[name]["significance"][:])
+                    first, end = f[name]["offsets"][i:i + 2]
+                    peaks.setdefault((layer, sign), []).append(f[name]["significance"][first:end])
     print(f"{run}: {max(pixels.values())} pixels\n")
     print(f"{'layer':>9} {'peaks':<16} {'found':>7} {'expected':>9} {'found/arcmin2':>14} {'deviation [Poisson sigma]':>26}")
     for (layer, regime), density in sorted(expected.items()):

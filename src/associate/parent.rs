@@ -33,6 +33,8 @@ pub struct PeakRecord {
 pub struct Parent {
     /// Made of the tract pixel of its first pixel, see [`parent_id`].
     pub id: i64,
+    /// Id of the whole from which it was split, if that had too many peaks to be one problem.
+    pub split_from: Option<i64>,
     /// Grown pixels and final peaks, brightest first (ties by position).
     pub footprint: Footprint,
 }

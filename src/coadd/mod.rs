@@ -9,7 +9,7 @@ mod coadd_sums;
 mod combine;
 mod convolve;
 mod covariance;
-mod fft2;
+pub(crate) mod fft2;
 mod kernel;
 mod likelihood;
 mod make_coadd;

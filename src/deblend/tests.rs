@@ -19,7 +19,7 @@ fn blend(sources: &[(f64, f64, f64, f64)], noise: f64) -> Blend {
         .iter()
         .map(|s| {
             let at = PixelPoint::new(s.0, s.1);
-            Peak { pixel: at.pixel(), at, significance: s.2, layer: 0, seen_in: 1, flux_njy: vec![], flux_err_njy: vec![] }
+            Peak::bare(at, s.2, 0)
         })
         .collect();
     let psf = |at: PixelPoint| {

@@ -537,6 +537,39 @@ impl CoaddMosaic {
         Ok((weights[i] > 0.0).then(|| CellAutocorrelation { lags, weight: weights[i] }))
     }
 
+    /// PSF autocorrelation \[1/nJy²\], mean over the tract's cells with data, `[2h+1, 2h+1]`; `None` without any.
+    ///
+    /// Cells are summed in the order of the tract's grid, so that the mean does not depend on the patches.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn mean_autocorrelation(&self, band: &str) -> Result<Option<Array2<f64>>, FormatError> {
+        let mut cells: Vec<((u32, u32), Array2<f32>)> = Vec::new();
+        for i in 0..self.paths().len() {
+            let group = self.band(i, band)?;
+            let places: Array2<u32> = group.read("covariance_cells")?;
+            let weights: Vec<f64> = group.column_of("autocorrelation_weight", places.nrows())?;
+            let lags: Array3<f32> = group.read("autocorrelation")?;
+            if lags.dim().0 != places.nrows() {
+                return Err(group.wrong("autocorrelation", &format!("given for {} cells", lags.dim().0), "all cells of covariance_cells"));
+            }
+            let with_data = (0..places.nrows()).filter(|&k| weights[k] > 0.0);
+            cells.extend(with_data.map(|k| ((places[[k, 1]], places[[k, 0]]), lags.index_axis(Axis(0), k).to_owned())));
+        }
+        cells.sort_by_key(|c| c.0);
+        let n = cells.len() as f64;
+        let half_width = cells.iter().map(|c| c.1.nrows() / 2).max();
+        Ok(half_width.map(|h| {
+            let mut sum = Array2::<f64>::zeros((2 * h + 1, 2 * h + 1));
+            for (_, lags) in &cells {
+                let skip = h - lags.nrows() / 2;
+                let mut part = sum.slice_mut(s![skip..skip + lags.nrows(), skip..skip + lags.nrows()]);
+                part.zip_mut_with(lags, |s, v| *s += f64::from(*v) / n);
+            }
+            sum
+        }))
+    }
+
     /// Group and index of the cell that holds the pixel, if there is one with data.
     fn cell(&self, band: &str, x: i32, y: i32) -> Result<Option<(Node, usize)>, FormatError> {
         let at = PixelPoint::new(f64::from(x), f64::from(y));

@@ -8,6 +8,7 @@ mod calibration;
 pub mod clip;
 pub mod coadd;
 pub mod combined;
+mod detect_maps;
 mod error;
 pub mod export;
 pub mod exposure;

@@ -1,15 +1,17 @@
 //! `fathom-parents` files: parents of the tract, and every peak with its decision.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! Spans and peaks are stored as in [`super::layers`].
 //!
 //! | object | type, shape | what |
 //! |---|---|---|
 //! | `/parents/id` | i64 `[parent]` | ids, in the order of the run |
+//! | `/parents/is_split` | u8 flag `[parent]` | 1: a piece of a whole with too many peaks |
+//! | `/parents/split_from` | i64 `[parent]` | id of that whole (also that of its first piece); its own id else |
 //! | `/parents/spans` | spans, one item a parent | grown pixels |
 //! | `/parents/peaks` | peaks, one item a parent | final peaks, brightest first: the children |
-//! | `/decisions/peaks` | peaks, one item | every layer's peak, as detected |
+//! | `/decisions/peaks` | peaks, one item | every layer's good peak, as detected |
 //! | `/decisions/parent_id` | i64 `[peak]` | parent it lies in |
 //! | `/decisions/is_kept` | u8 flag `[peak]` | 1: founded an object; 0: merged into one |
 //! | `/decisions/child` | u32 `[peak]` | index of that object among its parent's peaks |
@@ -23,7 +25,7 @@ use crate::associate::{Parent, PeakDecision, PeakRecord};
 use crate::footprint::{Footprint, Peak};
 use std::path::Path;
 
-const FORMAT: (&str, u32) = ("fathom-parents", 1);
+const FORMAT: (&str, u32) = ("fathom-parents", 2);
 
 /// Writes parents and peaks.
 ///
@@ -36,6 +38,10 @@ pub fn write(path: &Path, key: &str, parents: &[Parent], peaks: &[PeakRecord]) -
         let group = root.create("parents")?;
         let ids: Vec<i64> = parents.iter().map(|p| p.id).collect();
         group.write_column(About::new("id", "", "id of the parent, made of its first pixel"), &ids)?;
+        let split_from: Vec<i64> = parents.iter().map(|p| p.split_from.unwrap_or(p.id)).collect();
+        group.write_column(About::new("split_from", "", "id of the whole from which it was split; its own id else"), &split_from)?;
+        let is_split: Vec<bool> = parents.iter().map(|p| p.split_from.is_some()).collect();
+        group.write_flags(About::new("is_split", "", "1: a piece of a whole with too many peaks"), &is_split)?;
         put_spans(&group, &parents.iter().map(|p| &p.footprint.spans).collect::<Vec<_>>())?;
         put_peaks(&group, "peaks", &parents.iter().map(|p| p.footprint.peaks.as_slice()).collect::<Vec<_>>())?;
 
@@ -62,8 +68,13 @@ pub fn read(path: &Path) -> Result<(Vec<Parent>, Vec<PeakRecord>), FormatError> 
     let group = root.child("parents", "the group of parents")?;
     let ids = group.column::<i64>("id")?;
     let (spans, peaks) = (take_spans(&group, ids.len())?, take_peaks(&group, "peaks", ids.len())?);
-    let parents =
-        ids.into_iter().zip(spans.into_iter().zip(peaks)).map(|(id, (spans, peaks))| Parent { id, footprint: Footprint { spans, peaks } });
+    let (split_from, is_split) = (group.column_of::<i64>("split_from", ids.len())?, group.flags_of("is_split", ids.len())?);
+    let of_parent = ids.into_iter().zip(split_from.into_iter().zip(is_split));
+    let parents = of_parent.zip(spans.into_iter().zip(peaks)).map(|((id, (whole, is_split)), (spans, peaks))| Parent {
+        id,
+        split_from: is_split.then_some(whole),
+        footprint: Footprint { spans, peaks },
+    });
 
     let group = root.child("decisions", "the group of decisions")?;
     let detected = take_peaks(&group, "peaks", 1)?.remove(0);

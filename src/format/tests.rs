@@ -6,8 +6,8 @@ use crate::background::{BackgroundMesh, BackgroundVariance, ExposureBackground, 
 use crate::catalog::{ColumnData, Table};
 use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, NoiseCovariance, PsfAutocorrelation, WindowMaps};
 use crate::deblend::Deblended;
-use crate::detect::{Layer, LayerKind};
-use crate::footprint::{Footprint, HeavyFootprint, Peak, Span, SpanSet};
+use crate::detect::{Layer, LayerKind, PatchLayers, Sed, SkyObject};
+use crate::footprint::{Footprint, HeavyFootprint, NegativePeak, Peak, PeakFate, Saddle, Span, SpanSet};
 use crate::geometry::{Box2, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
 use crate::image::psf::PsfModel;
 use crate::image::{
@@ -350,11 +350,19 @@ fn peak(i: i32) -> Peak {
     Peak {
         pixel: (i, -i),
         at: PixelPoint::new(f64::from(i) + 0.25, f64::from(-i)),
+        covariance_px2: [0.1, -0.01, f32::INFINITY],
         significance: 5.0 + f64::from(i),
         layer: 3,
-        seen_in: 1 << 63 | 5,
-        flux_njy: vec![1.0, f64::from(i)],
-        flux_err_njy: vec![0.1, f64::MAX],
+        seen_in: 1 << 62 | 5,
+        layer_significance: vec![1.5, -2.0, 7.0],
+        best_layer: 2,
+        flux_njy: vec![1.0, i as f32],
+        flux_err_njy: vec![0.1, f32::MAX],
+        saddle: (i % 2 == 0).then_some(Saddle { height: 4.5, significance: 1.25, higher: (-3, i) }),
+        flags: 1 << 31 | 2,
+        fate: if i == 2 { PeakFate::Masked } else { PeakFate::Good },
+        window_mjd: (i == 3).then_some([60000.0, 60001.5]),
+        velocity_px_per_day: (i == 3).then_some([0.5, -0.25]),
     }
 }
 
@@ -363,34 +371,53 @@ fn text(value: &impl std::fmt::Debug) -> String {
     format!("{value:?}")
 }
 
+fn layer(kind: LayerKind, spans: SpanSet, peaks: Vec<Peak>, negative_peaks: Vec<NegativePeak>) -> Layer {
+    Layer { kind, threshold: 5.25, l2_per_px2: 0.2, broadening: 1.5, spans, peaks, negative_peaks, n_pixels: 77 }
+}
+
 #[test]
 fn layers_come_back() {
     let folder = folder();
     let path = folder.path().join("l.h5");
-    let layer = |kind, spans, peaks, negative_peaks| Layer { kind, spans, peaks, negative_peaks, n_pixels: 77 };
-    let written = vec![
-        layer(LayerKind::FreeSed, spans(&[(1, 2, 3), (1, 5, 5), (2, 0, 9)]), vec![peak(1), peak(2)], vec![]),
-        layer(LayerKind::Band("free_sed".into()), SpanSet::default(), vec![], vec![peak(3)]),
-        layer(LayerKind::Band("r".into()), spans(&[(-5, -7, -6)]), vec![], vec![]),
-    ];
+    let disc = LayerKind { selection: Some("sharp".into()), sed: Sed::Fixed("red".into(), vec![0.25, 1.0]), half_light_arcsec: 0.8 };
+    let negative = NegativePeak { at: PixelPoint::new(3.5, -4.0), significance: 6.5 };
+    let written = PatchLayers {
+        layers: vec![
+            layer(LayerKind::point(Sed::Free), spans(&[(1, 2, 3), (1, 5, 5), (2, 0, 9)]), vec![peak(1), peak(2)], vec![]),
+            layer(LayerKind::point(Sed::Band("free".into())), SpanSet::default(), vec![], vec![negative]),
+            layer(disc, spans(&[(-5, -7, -6)]), vec![peak(3)], vec![]),
+        ],
+        sky_objects: vec![SkyObject { pixel: (4, -5), flux_njy: vec![1.0, -2.0], flux_err_njy: vec![0.5, 0.25] }],
+        movers: vec![peak(3)],
+        threshold_offset: 0.125,
+    };
     layers::write(&path, "k", &written).unwrap();
     assert_eq!(layers::read(&path).unwrap(), written);
-    layers::write(&path, "k", &[]).unwrap();
-    assert_eq!(layers::read(&path).unwrap(), vec![]);
+    layers::write(&path, "k", &PatchLayers::default()).unwrap();
+    assert_eq!(layers::read(&path).unwrap(), PatchLayers::default());
 
     let mut nan = written.clone();
-    nan[0].peaks[1].flux_njy[0] = f64::from_bits(0x7ff8_0000_0000_0042);
+    nan.layers[0].peaks[1].flux_njy[0] = f32::from_bits(0x7fc0_0042);
     layers::write(&path, "k", &nan).unwrap();
     let read = layers::read(&path).unwrap();
     assert_eq!(text(&read), text(&nan));
-    assert_eq!(read[0].peaks[1].flux_njy[0].to_bits(), 0x7ff8_0000_0000_0042);
+    assert_eq!(read.layers[0].peaks[1].flux_njy[0].to_bits(), 0x7fc0_0042);
 
-    nan[0].peaks[1].flux_err_njy.pop();
+    let mut odd = written.clone();
+    odd.layers[0].peaks[1].layer_significance.pop();
+    let error = layers::write(&path, "k", &odd).unwrap_err().to_string();
+    assert!(error.contains("/peaks/layer_significance is given for 2 layers"), "{error}");
+    nan.layers[0].peaks[1].flux_err_njy.pop();
     let error = layers::write(&path, "k", &nan).unwrap_err().to_string();
-    assert!(error.contains("/layer_000/peaks/flux_njy is given for 2 bands, their errors for 1"), "{error}");
-    edit(&path, |f| f.dataset("layer_000/spans/offsets").unwrap().write_raw(&[0i64, 9]).unwrap());
+    assert!(error.contains("/peaks/flux_njy is given for 2 bands, their errors for 1"), "{error}");
+    layers::write(&path, "k", &written).unwrap();
+    edit(&path, |f| f.dataset("peaks/fate").unwrap().write_raw(&[0u8, 1, 9]).unwrap());
     let error = layers::read(&path).unwrap_err().to_string();
-    assert!(error.contains("/layer_000/spans/offsets") && error.contains("offsets from 0 to 3"), "{error}");
+    assert!(error.contains("/peaks/fate") && error.contains("0, 1, 2 or 3"), "{error}");
+    layers::write(&path, "k", &written).unwrap();
+    edit(&path, |f| f.dataset("spans/offsets").unwrap().write_raw(&[0i64, 9, 9, 9]).unwrap());
+    let error = layers::read(&path).unwrap_err().to_string();
+    assert!(error.contains("/spans/offsets") && error.contains("offsets from 0 to 4"), "{error}");
 }
 
 #[test]
@@ -398,9 +425,13 @@ fn parents_come_back() {
     let folder = folder();
     let path = folder.path().join("p.h5");
     let parents = vec![
-        Parent { id: i64::MAX, footprint: Footprint { spans: spans(&[(1, 2, 3), (4, 5, 6)]), peaks: vec![peak(1), peak(2), peak(3)] } },
-        Parent { id: 2, footprint: Footprint::default() },
-        Parent { id: 3, footprint: Footprint { spans: spans(&[(9, 9, 9)]), peaks: vec![peak(9)] } },
+        Parent {
+            id: i64::MAX,
+            split_from: Some(i64::MAX),
+            footprint: Footprint { spans: spans(&[(1, 2, 3), (4, 5, 6)]), peaks: vec![peak(1), peak(2), peak(3)] },
+        },
+        Parent { id: 2, split_from: None, footprint: Footprint::default() },
+        Parent { id: 3, split_from: Some(2), footprint: Footprint { spans: spans(&[(9, 9, 9)]), peaks: vec![peak(9)] } },
     ];
     let record = |i, decision| PeakRecord { peak: peak(i), parent_id: 3, decision, child: 7, distance_fwhm: 0.3 };
     let peaks = vec![record(1, PeakDecision::Merged), record(2, PeakDecision::Kept)];
@@ -528,6 +559,39 @@ fn mosaic(folder: &Path) -> CoaddMosaic {
 
 fn window_step(step: i64) -> WindowStep {
     WindowStep { step, first_mjd: 2.0 * step as f64, last_mjd: 2.0 * (step + 1) as f64, n_exposures: 3 }
+}
+
+/// Detection reads the planes as they are, Φ of a disc that was not summed by the cells' autocorrelations where these hold, and the mean over all
+/// cells with data, however they are shared out to patches.
+#[test]
+fn detection_reads_the_mosaic() {
+    use crate::detect::MapSource;
+    let folder = folder();
+    let mosaic = mosaic(folder.path());
+    let bbox = Box2::new(10, 20, 40, 50);
+    assert_eq!(MapSource::psi(&mosaic, "g", &bbox).unwrap(), mosaic.plane("g", Plane::Psi, &bbox).unwrap());
+    let planes = MapSource::phi(&mosaic, "g", &[0.8, 0.5], &bbox).unwrap();
+    assert_eq!(planes[0], mosaic.plane("g", Plane::Phi, &bbox).unwrap());
+    let (radii, summed) = mosaic.phi_morphology("g", &bbox).unwrap();
+    assert_eq!((radii, planes[1].view()), (vec![0.4, 0.8], summed.index_axis(ndarray::Axis(0), 1)));
+    // The planes' values are nothing like the cells' here.
+    assert!(planes[2].iter().all(|v| *v == 0.0));
+    assert_eq!(mosaic.mask("g", &bbox).unwrap(), MapSource::mask(&mosaic, "g", &bbox).unwrap());
+    let windows = mosaic.windows("g", &bbox).unwrap();
+    assert_eq!(windows.iter().map(|w| w.mjd[0]).collect::<Vec<_>>(), [18.0, 20.0, 24.0]);
+    assert_eq!(windows[2].psi, planes[0].mapv(|v| v / 4.0 * 3.0 * 12.0));
+    let cells: Vec<_> = mosaic
+        .tract()
+        .patches()
+        .iter()
+        .flat_map(|p| {
+            let coadd = band_coadd(mosaic.tract(), p.bbox, "g", 70).autocorrelation;
+            (0..coadd.cells.len()).filter(|&k| coadd.weight[k] > 0.0).map(|k| coadd.autocorrelation[[k, 1, 2]]).collect::<Vec<_>>()
+        })
+        .collect();
+    let expected = cells.iter().map(|v| f64::from(*v)).sum::<f64>() / cells.len() as f64;
+    let mean = mosaic.mean_autocorrelation("g").unwrap().unwrap();
+    assert!((mean[[1, 2]] - expected).abs() < 1e-9 * expected);
 }
 
 /// The mosaic is one array: that of a single patch with the size of the tract.
@@ -691,9 +755,8 @@ fn same_content_same_bytes() {
         exposure::write(&to.join("exposure.h5"), "k", &exposure(gaussian())).unwrap();
         table::write(&to.join("table.h5"), "k", "a/b/c", &table_of_all_kinds()).unwrap();
         mosaic(&to);
-        let layer =
-            Layer { kind: LayerKind::FreeSed, spans: spans(&[(1, 2, 3)]), peaks: vec![peak(1)], negative_peaks: vec![], n_pixels: 7 };
-        layers::write(&to.join("layers.h5"), "k", &[layer]).unwrap();
+        let layer = layer(LayerKind::point(Sed::Free), spans(&[(1, 2, 3)]), vec![peak(1)], vec![]);
+        layers::write(&to.join("layers.h5"), "k", &PatchLayers { layers: vec![layer], ..PatchLayers::default() }).unwrap();
         let links = vec![("x/y/z".into(), "table.h5".into(), "/".into())];
         run::write(&to, &run::RunIndex { tables: vec![("r/t".into(), table_of_all_kinds())], links, ..Default::default() }).unwrap();
         to

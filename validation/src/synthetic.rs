@@ -66,6 +66,7 @@ fn arm(name: &str, seed: u64) -> ArmData {
             negative_peaks: Vec::new(),
             area_arcmin2: (SIDE / 60.0).powi(2),
             n_bands,
+            l2_per_arcsec2: f64::NAN,
         })
         .collect();
     let mut found: Vec<Found> = Vec::new();

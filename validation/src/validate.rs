@@ -38,7 +38,7 @@ impl Default for ValidateConfig {
 /// Peaks of one detection layer of one arm.
 #[derive(Debug, Clone)]
 pub struct LayerPeaks {
-    /// `free_sed` or a band.
+    /// `free_sed`, a band, or `<sed>[@<selection>][:<half-light radius>]`.
     pub name: String,
     /// Threshold in the layer's own statistic, as are the significances: ν = Ψ/√Φ of a band; for `free_sed` T = √Σ max(ν_b, 0)².
     pub threshold: f64,
@@ -48,8 +48,10 @@ pub struct LayerPeaks {
     pub negative_peaks: Vec<[f64; 3]>,
     /// Area with data \[arcmin²\].
     pub area_arcmin2: f64,
-    /// Bands with data in the layer (1 for a band).
+    /// Bands with data in the layer (1 for one SED).
     pub n_bands: usize,
+    /// Curvature of its noise per axis \[1/arcsec²\]; NaN where not known. Needed of layers that are neither `free_sed` nor a band.
+    pub l2_per_arcsec2: f64,
 }
 
 /// One arm of a run.

@@ -37,10 +37,10 @@ impl Phase for Associate {
 
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
         let stage = AssociatePeaks::new(run.config.associate.clone())?;
-        let read =
-            |p: &fathom::geometry::Patch| fathom::format::layers::read(&run.path(run.piece_path(task.arm, "layers", &p.id.to_string())));
-        let patches = run.tract.patches().iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let (parents, peaks) = stage.run(&patches, &run.tract.bbox(), run.mean_fwhm_px(task.arm)?)?;
+        let path = |p: &fathom::geometry::Patch| run.path(run.piece_path(task.arm, "layers", &p.id.to_string()));
+        let read = |p: &fathom::geometry::Patch| Ok(fathom::format::layers::read(&path(p))?.layers);
+        let patches = run.tract.patches().iter().map(read).collect::<Result<Vec<_>>>()?;
+        let (parents, peaks) = stage.run(&patches, &run.tract.bbox(), run.mean_fwhm_px(task.arm)?);
         fathom::format::parents::write(&run.path(&task.path), &task.key, &parents, &peaks)?;
         Ok(())
     }

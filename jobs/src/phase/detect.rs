@@ -4,8 +4,6 @@ use super::{Phase, Task, coadd::Coadd};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
-use fathom::detect::{DetectLayers, LikelihoodMaps};
-use fathom::format::coadd::Plane;
 
 pub struct Detect;
 
@@ -32,15 +30,9 @@ impl Phase for Detect {
     }
 
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
-        let stage = DetectLayers::new(&run.config.detect, &run.config.run.bands)?;
+        let stage = run.detect_stage()?;
         let inner = run.tract.patches()[task.index].bbox;
-        let bbox = inner.grown(DetectLayers::MARGIN_PX);
-        let mosaic = run.mosaic(task.arm)?;
-        let maps = run.config.run.bands.iter().map(|band| {
-            let plane = |p| mosaic.plane(band, p, &bbox);
-            Ok(LikelihoodMaps { band: band.clone(), bbox, psi: plane(Plane::Psi)?, phi: plane(Plane::Phi)? })
-        });
-        let layers = stage.run(&maps.collect::<Result<Vec<_>>>()?, &inner);
+        let layers = stage.run(&run.mosaic(task.arm)?, &*run.detect_frame(task.arm)?, &inner)?;
         fathom::format::layers::write(&run.path(&task.path), &task.key, &layers)?;
         Ok(())
     }

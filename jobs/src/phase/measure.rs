@@ -278,7 +278,12 @@ fn to_table(run: &Run, columns: &[ColumnSpec], entries: &[Entry]) -> Result<Tabl
     table.push("ra_err", "arcsec", "error of ra cos dec", numbers(&error("x_err")))?;
     table.push("dec_err", "arcsec", "error of dec", numbers(&error("y_err")))?;
     table.push("detect_snr", "", "significance of the peak in its best layer", numbers(&|e| e.peak.significance))?;
-    table.push("seen_in", "", "layers that saw it, as bits in the order of [detect] layers", ints(&|e| e.peak.seen_in as i64))?;
+    table.push(
+        "seen_in",
+        "",
+        "layers that saw it, as bits in the order of the table /layers of the layers' files",
+        ints(&|e| e.peak.seen_in as i64),
+    )?;
     table.push("is_point_source", "", "the deblender took it for a point source", flags(&|e| e.is_point_source))?;
     for (b, band) in run.config.run.bands.iter().enumerate() {
         for (name, plane, what) in CORE_FLAGS {

@@ -333,7 +333,15 @@ mod tests {
     fn peaks_by_hand() {
         let mut input = blank_input("r", truth(&[0.0, 10.0, 20.0, 30.0]));
         let peaks = [0.1, 0.3, 10.0, 20.1, 50.0].map(|x| [150.0 + x / 3600.0, 0.0, 19.0]).to_vec();
-        let layer = LayerPeaks { name: "r".into(), threshold: 5.0, peaks, negative_peaks: vec![], area_arcmin2: 1.0, n_bands: 1 };
+        let layer = LayerPeaks {
+            name: "r".into(),
+            threshold: 5.0,
+            peaks,
+            negative_peaks: vec![],
+            area_arcmin2: 1.0,
+            n_bands: 1,
+            l2_per_arcsec2: f64::NAN,
+        };
         input.arms[0].layers = vec![layer];
         let (metrics, plots) = association(&ValidateConfig::default(), &input, &matches(&[])).unwrap();
         assert_relative_eq!(value(&metrics, "peak_purity", "").unwrap(), 0.6);

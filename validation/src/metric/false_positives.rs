@@ -64,7 +64,16 @@ pub(crate) fn expected_per_arcmin2(survey: &Survey, layer: &LayerPeaks, level: f
         let l2 = input.sqrt_l2.iter().map(|l| l * l).sum::<f64>() / input.sqrt_l2.len().max(1) as f64;
         free_sed_peak_density(level, l2, layer.n_bands)
     } else {
-        let band = input.bands.iter().position(|b| *b == layer.name)?;
+        let Some(band) = input.bands.iter().position(|b| *b == layer.name) else {
+            // Discs and fixed colours: Gaussian noise of their own curvature. Their many pixels leave little skewness.
+            let l2 = Some(layer.l2_per_arcsec2).filter(|l2| l2.is_finite())?;
+            let density = if layer.name.starts_with(FREE_SED) {
+                free_sed_peak_density(level, l2, layer.n_bands)
+            } else {
+                band_peak_density(level, l2.sqrt(), 0.0)
+            };
+            return Some(density * 3600.0);
+        };
         let skewness = input.skewness.get(band).copied().filter(|s| s.is_finite()).unwrap_or(0.0);
         band_peak_density(level, input.sqrt_l2[band], sign * skewness)
     };

@@ -86,8 +86,15 @@ pub(crate) fn matched_pairs(matches: &Table, arm: &str) -> Result<Vec<(i64, i64)
 /// One band, one arm `main` of this truth and nothing else.
 #[cfg(test)]
 pub(crate) fn blank_input(band: &str, truth: Table) -> ValidateInput {
-    let layer =
-        crate::LayerPeaks { name: band.to_owned(), threshold: 5.0, peaks: vec![], negative_peaks: vec![], area_arcmin2: 1.0, n_bands: 1 };
+    let layer = crate::LayerPeaks {
+        name: band.to_owned(),
+        threshold: 5.0,
+        peaks: vec![],
+        negative_peaks: vec![],
+        area_arcmin2: 1.0,
+        n_bands: 1,
+        l2_per_arcsec2: f64::NAN,
+    };
     ValidateInput {
         bands: vec![band.to_owned()],
         fwhm_arcsec: vec![0.9],

@@ -108,6 +108,7 @@ pub fn field(n: usize, seed: u64) -> ValidateInput {
         negative_peaks: Vec::new(),
         area_arcmin2: (side / 60.0).powi(2),
         n_bands: 3,
+        l2_per_arcsec2: f64::NAN,
     };
     input(truth_table(&truth), catalog(&rows), vec![layer])
 }
@@ -126,6 +127,7 @@ pub(super) fn input(truth: Table, catalog: Table, layers: Vec<LayerPeaks>) -> Va
             negative_peaks: Vec::new(),
             area_arcmin2: 1.0,
             n_bands,
+            l2_per_arcsec2: f64::NAN,
         };
         vec![layer("free_sed", 5.488, 3), layer("r", 5.0, 1)]
     } else {

@@ -7,7 +7,8 @@ use crate::run::Run;
 use anyhow::{Context, Result};
 use fathom::catalog::Table;
 use fathom::coadd::noise_statistics;
-use fathom::detect::{DetectLayers, LayerKind};
+use fathom::detect::{Sed, is_good};
+use fathom::geometry::PixelPoint;
 use fathom_validation::{ArmData, LayerPeaks, ValidateInput};
 
 /// The catalog of an arm, all batches in order.
@@ -66,27 +67,35 @@ pub fn gather(run: &Run) -> Result<ValidateInput> {
 
 fn arm_data(run: &Run, arm: usize) -> Result<ArmData> {
     let name = run.arms[arm].name.clone();
-    let stage = DetectLayers::new(&run.config.detect, &run.config.run.bands)?;
+    let stage = run.detect_stage()?;
     let scale = run.config.sky_map.pixel_scale_arcsec;
-    let mut layers: Vec<LayerPeaks> = stage
-        .kinds()
-        .iter()
-        .map(|kind| {
-            let n_bands = if matches!(kind, LayerKind::FreeSed) { run.config.run.bands.len() } else { 1 };
-            let threshold = stage.threshold(n_bands);
-            LayerPeaks { name: kind.name().to_owned(), threshold, peaks: vec![], negative_peaks: vec![], area_arcmin2: 0.0, n_bands }
-        })
-        .collect();
+    let empty = |kind: &fathom::detect::LayerKind| {
+        let n_bands = if kind.sed == Sed::Free { run.config.run.bands.len() } else { 1 };
+        let threshold = stage.threshold(kind, n_bands);
+        LayerPeaks {
+            name: kind.name(),
+            threshold,
+            peaks: vec![],
+            negative_peaks: vec![],
+            area_arcmin2: 0.0,
+            n_bands,
+            l2_per_arcsec2: f64::NAN,
+        }
+    };
+    let mut layers: Vec<LayerPeaks> = stage.searched().iter().map(empty).collect();
     let mut n_pixels = vec![0u64; layers.len()];
     for patch in run.tract.patches() {
         let found = fathom::format::layers::read(&run.path(run.piece_path(arm, "layers", &patch.id.to_string())))?;
-        for ((to, n), from) in layers.iter_mut().zip(&mut n_pixels).zip(found) {
-            let on_sky = |p: &fathom::footprint::Peak| {
-                let sky = run.tract.wcs().pixel_to_sky(p.at);
-                [sky.ra_deg(), sky.dec_deg(), p.significance]
+        for ((to, n), from) in layers.iter_mut().zip(&mut n_pixels).zip(found.layers) {
+            let on_sky = |at: PixelPoint, significance: f64| {
+                let sky = run.tract.wcs().pixel_to_sky(at);
+                [sky.ra_deg(), sky.dec_deg(), significance]
             };
-            to.peaks.extend(from.peaks.iter().map(on_sky));
-            to.negative_peaks.extend(from.negative_peaks.iter().map(on_sky));
+            to.peaks.extend(from.peaks.iter().filter(|p| is_good(p)).map(|p| on_sky(p.at, p.significance)));
+            to.negative_peaks.extend(from.negative_peaks.iter().map(|p| on_sky(p.at, p.significance)));
+            // Calibrated.
+            to.threshold = from.threshold;
+            to.l2_per_arcsec2 = from.l2_per_px2 / (scale * scale);
             *n += from.n_pixels;
         }
     }

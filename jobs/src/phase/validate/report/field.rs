@@ -37,7 +37,7 @@ pub fn field(run: &Run, shown: &Shown) -> Result<FieldImage> {
     let mut detected = Array2::<u32>::zeros(shape);
     for patch in run.tract.patches() {
         let path = run.path(run.piece_path(shown.arm, "layers", &patch.id.to_string()));
-        for (x, y) in fathom::format::layers::read(&path)?.iter().flat_map(|layer| layer.spans.pixels()) {
+        for (x, y) in fathom::format::layers::read(&path)?.layers.iter().flat_map(|layer| layer.spans.pixels()) {
             detected[[y as usize / bin, x as usize / bin]] = 1;
         }
     }
