@@ -1,8 +1,18 @@
 //! From the layers' footprints and peaks to non-overlapping parents.
 
 mod associate_peaks;
+mod config;
+mod explain;
+mod hypotheses;
+mod known;
+mod lsst_rules;
+mod outcome;
 mod parent;
+mod prior;
 mod split;
 
-pub use associate_peaks::{AssociateConfig, AssociateError, AssociatePeaks};
-pub use parent::{MAX_CHILDREN, Parent, PeakDecision, PeakRecord, object_id, parent_id};
+pub use associate_peaks::{AssociateField, AssociatePeaks};
+pub use config::{AssociateConfig, AssociateError, KnownConfig, Rules};
+pub use known::{KnownPosition, KnownSource, on_tract};
+pub use outcome::Rejection;
+pub use parent::{Hypothesis, MAX_CHILDREN, Parent, PeakDecision, PeakKey, PeakRecord, object_id, parent_id};

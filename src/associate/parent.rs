@@ -1,6 +1,7 @@
 //! A parent: the union of overlapping footprints of all layers, with the peaks that survive association.
 
-use crate::footprint::Footprint;
+use super::outcome::{Rejection, Role};
+use crate::footprint::{Footprint, Peak};
 use serde::{Deserialize, Serialize};
 
 /// What became of a layer's peak.
@@ -9,23 +10,62 @@ use serde::{Deserialize, Serialize};
 pub enum PeakDecision {
     /// Founded an object of its own.
     Kept,
-    /// Within the merge radius of a peak of a layer with higher priority: the same object.
+    /// The same object as a peak of another layer.
     Merged,
+    /// The light of its object, and of others beside it.
+    Explained,
+    /// No object, and part of none.
+    Rejected(Rejection),
 }
 
-/// One layer's peak and the decision about it.
+impl PeakDecision {
+    pub(super) fn of(role: &Role) -> Self {
+        match role {
+            Role::Object => Self::Kept,
+            Role::SameAs(_) => Self::Merged,
+            Role::ExplainedBy(_) => Self::Explained,
+            Role::Rejected(why) => Self::Rejected(*why),
+        }
+    }
+}
+
+/// One layer's peak, or a known source, and the decision about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeakRecord {
-    /// The peak as detected.
-    pub peak: crate::footprint::Peak,
-    /// Parent it lies in.
-    pub parent_id: i64,
+    /// The peak as detected. A known source has the layer after the last one that is searched, and so on for further lists.
+    pub peak: Peak,
+    /// Parent it lies in; none where nothing there is an object.
+    pub parent_id: Option<i64>,
     /// Decision.
     pub decision: PeakDecision,
-    /// Index of the object (child) in its parent that it founded or was merged into.
-    pub child: u32,
-    /// Distance to that object's founding peak \[PSF FWHM\].
+    /// Index of the object (child) in its parent that it founded or belongs to; none for what is rejected.
+    pub child: Option<u32>,
+    /// Distance to that object's founding peak \[PSF FWHM\]; NaN without.
     pub distance_fwhm: f64,
+    /// Significance of what the parent's (other) objects leave unexplained \[sigma\]; NaN where the rules do not ask.
+    pub conditional_significance: f64,
+    /// ln of the odds that it is an object of its own; NaN where the rules do not ask.
+    pub log_odds: f64,
+    /// Objects that explain it together; 0 unless it is explained.
+    pub n_explaining: u32,
+}
+
+/// Names a peak of the tract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PeakKey {
+    /// Layer it was found in.
+    pub layer: u16,
+    /// Its pixel.
+    pub pixel: (i32, i32),
+}
+
+/// A set of objects that a parent may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hypothesis {
+    /// ln of its share among the parent's hypotheses, from the peak tables alone.
+    pub log_evidence: f64,
+    /// Peaks that are its objects.
+    pub objects: Vec<PeakKey>,
 }
 
 /// One parent of the tract.
@@ -35,8 +75,10 @@ pub struct Parent {
     pub id: i64,
     /// Id of the whole from which it was split, if that had too many peaks to be one problem.
     pub split_from: Option<i64>,
-    /// Grown pixels and final peaks, brightest first (ties by position).
+    /// Grown pixels and final peaks, brightest first (ties by position): the objects of the likeliest hypothesis.
     pub footprint: Footprint,
+    /// What else it may be; the first is what its footprint holds. None where the rules know no odds, or it was split.
+    pub hypotheses: Vec<Hypothesis>,
 }
 
 /// Id of the parent whose first pixel (lowest y, then x) is (`x`, `y`), also the id of its own catalog row.

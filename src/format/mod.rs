@@ -20,6 +20,7 @@ mod flat;
 pub mod galaxy_stamps;
 mod hdf5_io;
 pub mod import;
+pub mod known;
 pub mod layers;
 pub mod levels;
 pub mod parents;

@@ -1,7 +1,7 @@
 //! Every format there and back, and what happens to files that are not what they should be.
 
 use super::*;
-use crate::associate::{Parent, PeakDecision, PeakRecord};
+use crate::associate::{Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, Rejection};
 use crate::background::{BackgroundMesh, BackgroundVariance, ExposureBackground, VisitProduct};
 use crate::catalog::{ColumnData, Table};
 use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, NoiseCovariance, PsfAutocorrelation, WindowMaps};
@@ -424,17 +424,37 @@ fn layers_come_back() {
 fn parents_come_back() {
     let folder = folder();
     let path = folder.path().join("p.h5");
+    let set = |log_evidence, n: i32| Hypothesis {
+        log_evidence,
+        objects: (0..n).map(|k| PeakKey { layer: k as u16, pixel: (k, 2 * k) }).collect(),
+    };
     let parents = vec![
         Parent {
             id: i64::MAX,
             split_from: Some(i64::MAX),
             footprint: Footprint { spans: spans(&[(1, 2, 3), (4, 5, 6)]), peaks: vec![peak(1), peak(2), peak(3)] },
+            hypotheses: vec![set(-0.1, 2), set(-3.0, 1)],
         },
-        Parent { id: 2, split_from: None, footprint: Footprint::default() },
-        Parent { id: 3, split_from: Some(2), footprint: Footprint { spans: spans(&[(9, 9, 9)]), peaks: vec![peak(9)] } },
+        Parent { id: 2, split_from: None, footprint: Footprint::default(), hypotheses: vec![] },
+        Parent {
+            id: 3,
+            split_from: Some(2),
+            footprint: Footprint { spans: spans(&[(9, 9, 9)]), peaks: vec![peak(9)] },
+            hypotheses: vec![set(0.0, 1)],
+        },
     ];
-    let record = |i, decision| PeakRecord { peak: peak(i), parent_id: 3, decision, child: 7, distance_fwhm: 0.3 };
-    let peaks = vec![record(1, PeakDecision::Merged), record(2, PeakDecision::Kept)];
+    let record = |i, decision, child: Option<u32>| PeakRecord {
+        peak: peak(i),
+        parent_id: child.map(|_| 3),
+        decision,
+        child,
+        distance_fwhm: 0.3,
+        conditional_significance: 4.5,
+        log_odds: -1.5,
+        n_explaining: child.unwrap_or(0),
+    };
+    let rejected = PeakDecision::Rejected(Rejection::LowRank);
+    let peaks = vec![record(1, PeakDecision::Merged, Some(7)), record(2, PeakDecision::Explained, Some(2)), record(3, rejected, None)];
     parents::write(&path, "k", &parents, &peaks).unwrap();
     assert_eq!(parents::read(&path).unwrap(), (parents, peaks));
     parents::write(&path, "k", &[], &[]).unwrap();
