@@ -12,19 +12,22 @@
 //!
 //! Where Φ differs from A(0), beside masks and edges, the filtered map is brought to level by A(0)/Φ: after the filter, for Ψ A(0)/Φ
 //! has power where Ψ has none, and the filter would make ripples of it. A masked pixel then misses its own light, and its surroundings
-//! have about the right flux, though not the cell's PSF. Pixels where Φ differs by more than 5 % are marked `INEXACT_PSF`, and so are
-//! those to whose sources pixels without data are near. Where all exposures are masked under a bright source, as in a saturated core, Ψ
+//! have about the right flux, though not the cell's PSF. Pixels are marked `INEXACT_PSF` where |Φ/A(0) - 1|, averaged over the light of a source
+//! there (with the weights A), exceeds 1 %, or where pixels without data are near it. Where all exposures are masked under a bright source, as in a saturated core, Ψ
 //! has steps, and ripples remain around them.
 
 use super::autocorrelation::{CellAutocorrelation, spline_gain, spline_noise};
 use super::fft2::{RealFft2, fast_length};
-use super::morphology::{centred, is_uniform, padded};
+use super::morphology::{centred, padded};
 use crate::image::MaskPlane;
 use ndarray::{Array2, ArrayView2, Zip, s};
 use rustfft::num_complex::Complex64;
 
 /// Least share of A(0) that Φ must have for the cell's exposures to say something about a pixel.
 const MIN_PHI_SHARE: f64 = 0.05;
+
+/// Mean departure of Φ from A(0) under a source up to which the cell's PSF holds.
+const MAX_DEPARTURE: f64 = 0.01;
 
 /// Share of A(0) below which a source's Ψ has fallen where its light may be missed.
 const NEAR_SHARE: f64 = 0.01;
@@ -50,6 +53,8 @@ pub struct ProperFilter {
     border_px: usize,
     phi_of_cell: f64,
     weight: f64,
+    /// Of A, with unit sum: the weights of a source's light in Ψ.
+    light: Array2<Complex64>,
     /// Pixels nearer than this to one without data miss light of their sources.
     reach_px: usize,
     /// PSF, `[2h+1, 2h+1]`, h the half-width of the autocorrelation; its sum is the share of the flux inside, times that inside the
@@ -87,6 +92,7 @@ impl ProperFilter {
         // Neither the cell's sums nor the PSF come round the edges.
         let fft = RealFft2::<f64>::new(fast_length((cell_px + 2 * b).max(2 * (h + b) + 2)));
         let signal = fft.of_stamp(lags.view());
+        let light = signal.mapv(|a| Complex64::new(a.re / signal[[0, 0]].re, 0.0));
         let smooth = fft.of_stamp(tapered(lags.clone(), LAGS_KEPT * h as f64, h as f64 + 1.0).view());
         let dc = smooth[[0, 0]].re;
         let ideal = smooth.mapv(|a| {
@@ -114,7 +120,7 @@ impl ProperFilter {
         power.indexed_iter_mut().for_each(|((kx, ky), p)| *p *= axis[kx] * axis[ky]);
         let covariance_njy2 = centred(&fft.inverse(power), h);
         let reach_px = (1..=h).find(|&r| lags[[h, h + r]].max(lags[[h + r, h]]) < NEAR_SHARE * lags[[h, h]]).unwrap_or(h).min(b);
-        Self { border_px, reach_px, phi_of_cell: lags[[h, h]], weight: autocorrelation.weight, psf, covariance_njy2, spectrum, fft }
+        Self { border_px, reach_px, phi_of_cell: lags[[h, h]], weight: autocorrelation.weight, psf, covariance_njy2, spectrum, light, fft }
     }
 
     /// The proper coadd of the cell.
@@ -129,6 +135,7 @@ impl ProperFilter {
         let cell = s![b..b + ny, b..b + nx];
         let has_data = phi.mapv(|phi| f64::from(phi) >= MIN_PHI_SHARE * self.phi_of_cell);
         let filtered = self.fft.inverse(self.fft.forward(padded(psi, self.fft.n())) * &self.spectrum);
+        let departure = self.departure(phi);
         let is_whole = has_data.iter().all(|ok| *ok);
         let is_inside = |j: usize, i: usize| {
             let around = |k: usize| k + b - self.reach_px..k + b + self.reach_px + 1;
@@ -143,7 +150,8 @@ impl ProperFilter {
         let variance = |phi: f32| (self.phi_of_cell / (self.weight * f64::from(phi))) as f32;
         let variance_njy2 = Zip::from(phi).and(ok).map_collect(|&phi, &ok| if ok { variance(phi) } else { f32::INFINITY });
         let mask = Array2::from_shape_fn((ny, nx), |at| {
-            let holds = is_uniform(phi[at], self.phi_of_cell) && (is_whole || is_inside(at.0, at.1));
+            let is_even = departure.as_ref().is_none_or(|d| d[[at.0 + b, at.1 + b]] <= MAX_DEPARTURE);
+            let holds = is_even && (is_whole || is_inside(at.0, at.1));
             let own = match (ok[at], holds) {
                 (false, _) => no_data,
                 (true, false) => inexact,
@@ -152,5 +160,17 @@ impl ProperFilter {
             direct[at] & !(inexact | no_data) | own
         });
         ProperCell { image_njy, variance_njy2, mask }
+    }
+
+    /// |Φ/A(0) - 1|, averaged over the light of a source at every pixel of the cell and its border; none where it is small everywhere.
+    fn departure(&self, phi: ArrayView2<f32>) -> Option<Array2<f64>> {
+        let of = phi.mapv(|phi| (f64::from(phi) / self.phi_of_cell - 1.0).abs());
+        let mut is_even = true;
+        let mut image = Array2::zeros((self.fft.n(), self.fft.n()));
+        for ((j, i), d) in of.indexed_iter() {
+            is_even &= *d <= MAX_DEPARTURE;
+            image[[j, i]] = d.min(1.0);
+        }
+        (!is_even).then(|| self.fft.inverse(self.fft.forward(image) * &self.light))
     }
 }

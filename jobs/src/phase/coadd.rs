@@ -1,6 +1,6 @@
 //! coadd: the coadds of all bands of a patch.
 
-use super::{Phase, Task, clip::Clip, deep_background::DeepBackgroundPhase, visit::Visit};
+use super::{Phase, Task, clip::Clip, deep_background::DeepBackgroundPhase, patch_tasks, visit::Visit};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::Result;
@@ -36,23 +36,10 @@ impl Phase for Coadd {
         let cells = format!("{:?} {} {:?}", run.tract.bbox(), run.config.sky_map.cell_px, run.tract.wcs().cards());
         let (visits, backgrounds, clips) = (Visit.tasks(run)?, DeepBackgroundPhase.tasks(run)?, Clip.tasks(run)?);
         let mut tasks = Vec::new();
-        for (arm, a) in run.arms.iter().enumerate() {
+        for arm in 0..run.arms.len() {
             let mut inputs = run.used_keys(arm, &visits);
             inputs.extend(backgrounds.iter().chain(&clips).filter(|t| t.arm == arm).map(|t| t.key.as_str()));
-            for (index, patch) in run.tract.patches().into_iter().enumerate() {
-                let bbox = format!("{:?}", patch.bbox);
-                let parts = [config.as_str(), &cells, &bbox].into_iter().chain(inputs.iter().copied());
-                tasks.push(Task {
-                    name: format!("{}/{}", a.name, patch.id),
-                    path: run.piece_path(arm, "coadd", &patch.id.to_string()),
-                    extra_paths: vec![],
-                    key: product_key::key("coadd", parts),
-                    cost: patch.bbox.n_pixels() as f64,
-                    arm,
-                    index,
-                    may_be_skipped: false,
-                });
-            }
+            tasks.extend(patch_tasks(run, arm, "coadd", [&config, &cells], &inputs));
         }
         Ok(tasks)
     }

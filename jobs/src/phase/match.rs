@@ -1,6 +1,6 @@
 //! match: levels of all exposures on the superpixels of a patch, from the differences of every pair of PSF-matched warps.
 
-use super::{Phase, Task, visit::Visit};
+use super::{Phase, Task, patch_tasks, visit::Visit};
 use crate::command::status;
 use crate::product_key;
 use crate::run::Run;
@@ -35,25 +35,12 @@ impl Phase for Match {
         let cells = format!("{:?} {:?}", run.tract.bbox(), run.tract.wcs().cards());
         let visits = Visit.tasks(run)?;
         let mut tasks = Vec::new();
-        for (arm, a) in run.arms.iter().enumerate() {
+        for arm in 0..run.arms.len() {
             let mut inputs = run.used_keys(arm, &visits);
             let template = Template::open(run, arm)?;
             let template_keys = template.as_ref().map_or(Ok(Vec::new()), Template::keys)?;
             inputs.extend(template_keys.iter().map(String::as_str));
-            for (index, patch) in run.tract.patches().into_iter().enumerate() {
-                let bbox = format!("{:?}", patch.bbox);
-                let parts = [config.as_str(), &cells, &bbox].into_iter().chain(inputs.iter().copied());
-                tasks.push(Task {
-                    name: format!("{}/{}", a.name, patch.id),
-                    path: run.piece_path(arm, "match", &patch.id.to_string()),
-                    extra_paths: vec![],
-                    key: product_key::key("match", parts),
-                    cost: patch.bbox.n_pixels() as f64,
-                    arm,
-                    index,
-                    may_be_skipped: false,
-                });
-            }
+            tasks.extend(patch_tasks(run, arm, "match", [&config, &cells], &inputs));
         }
         Ok(tasks)
     }

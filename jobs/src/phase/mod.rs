@@ -23,8 +23,10 @@ mod visit;
 pub use truth::TruthConfig;
 pub use validate::report;
 
+use crate::product_key;
 use crate::run::{Run, skip_marker};
 use anyhow::Result;
+use fathom::geometry::Patch;
 use std::path::{Path, PathBuf};
 
 /// One task: makes one product file.
@@ -96,6 +98,26 @@ pub const PHASES: [&dyn Phase; 18] = [
     &assess::Assess,
     &validate::Validate,
 ];
+
+/// One task for each patch of an arm, whose product is `<arm>/<folder>/<patch>.h5`. Its key is made of the folder's name, the settings, the patch's
+/// pixels and the keys of the inputs.
+fn patch_tasks(run: &Run, arm: usize, folder: &str, settings: [&str; 2], inputs: &[&str]) -> Vec<Task> {
+    let task = |(index, patch): (usize, Patch)| {
+        let bbox = format!("{:?}", patch.bbox);
+        let parts = settings.into_iter().chain([bbox.as_str()]).chain(inputs.iter().copied());
+        Task {
+            name: format!("{}/{}", run.arms[arm].name, patch.id),
+            path: run.piece_path(arm, folder, &patch.id.to_string()),
+            extra_paths: vec![],
+            key: product_key::key(folder, parts),
+            cost: patch.bbox.n_pixels() as f64,
+            arm,
+            index,
+            may_be_skipped: false,
+        }
+    };
+    run.tract.patches().into_iter().enumerate().map(task).collect()
+}
 
 /// Keys of the tasks of a phase in one arm.
 fn keys_of(phase: &dyn Phase, run: &Run, arm: usize) -> Result<Vec<String>> {
