@@ -187,6 +187,8 @@ class Solution:
         for part in np.split(order_of, np.flatnonzero(np.diff(cell[order_of])) + 1):
             b = np.zeros((len(part), n))
             for row, s in zip(b, part):
+                if t["exposure"][s] == len(self.ids):
+                    continue  # the template: nothing in it is free
                 row[t["exposure"][s] * self.n_terms : (t["exposure"][s] + 1) * self.n_terms] = terms[s]
             sky_rows.append(w[part] @ b / w[part].sum())
             sky_at.append((t["tract_x"][part[0]], t["tract_y"][part[0]]))
