@@ -122,8 +122,9 @@ class Run:
             model = moved(stamp, x - cx, y - cy)[h - r : h + r + 1, h - r : h + r + 1]
             near = np.s_[cy - 2 : cy + 3, cx - 2 : cx + 3]
             is_flagged = bool((mask[near] & self.inexact).any())
-            column, row = cx // self.cell * self.cell, cy // self.cell * self.cell
-            words = self.inputs[:, row : row + self.cell, column : column + self.cell]
+            # The star is away from edges if none is near and none goes through the cells that it touches: each has a PSF of its own.
+            columns, rows = [((v - r) // self.cell * self.cell, ((v + r) // self.cell + 1) * self.cell) for v in (cx, cy)]
+            words = self.inputs[:, rows[0] : rows[1], columns[0] : columns[1]]
             is_cut = (words != words[:, :1, :1]).any() or self.is_near_edge(x, y, 4 * fwhm)
             kind = "flagged" if is_flagged else "edge in the cell or near, not flagged" if is_cut else "away"
             found.append((kind, is_flagged, residual(star, model, fwhm, x - cx, y - cy)))
@@ -186,6 +187,7 @@ def main():
             fwhm, found, checks, n = run.matched()
             counts.append(n.astype(int))
             rows = [(kind, [f[2] for f in found if f[0] == kind]) for kind in ("away", "away, clipped", "across an edge")]
+            rows.append(("across an edge, no pixel flagged", [f[2] for f in found if f[0] == "across an edge" and not f[1]]))
             rows.append(("the product's own checks", list(np.array([checks[k] for k in ("core_flux", "size", "e1", "e2")]).T)))
             table(f"{name}: psf-matched coadd, target FWHM {fwhm:.2f} px, min_kernel_weight {least}", rows)
             if name == "mix":
@@ -204,7 +206,8 @@ def draw(path, histograms):
                 if len(values):
                     axis.hist(np.clip(np.array(values)[:, k], -5e-3, 5e-3), bins, histtype="step", label=f"{label}: {len(values)}")
             axis.axvspan(-1e-3, 1e-3, color="0.9", zorder=0)
-            axis.set_xlabel(f"{name}, star less PSF")
+            axis.set_xticks([-4e-3, -2e-3, 0, 2e-3, 4e-3], ["-4", "-2", "0", "2", "4"])
+            axis.set_xlabel(f"{name}, star less PSF [0.001]")
         row[0].set_ylabel(f"stars, {kind}")
         row[0].legend(fontsize=7)
     fig.tight_layout()
