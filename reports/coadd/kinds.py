@@ -2,6 +2,7 @@
 
     kinds.py figures BLANK STARS OUT.json      figures of one run (kinds.sh)
     kinds.py table FILE.json ... > kinds.txt   of all runs together
+    kinds.py places RUN ... >> kinds.txt       blank sky with defects or with edges of detectors, by the cell's covariance and by that of the place
 
 Image-like coadds are filtered with their PSF, and with a disc of 1 FWHM radius, at every pixel; the variance is that of the cell's noise covariance. A run's
 mean squares are of cells, whose scatter gives the errors.
@@ -141,6 +142,8 @@ class Band:
             t = f[band]["input_exposures"]
             self.n_matched = int((t["weight"][()] > 0).sum())
             self.covariance_lost = float(f[band].attrs["covariance_lost"])
+            planes = list(f.attrs["mask_planes"])
+            self.inexact = np.uint32(1 << [p if isinstance(p, str) else p.decode() for p in planes].index("INEXACT_PSF"))
         self.middle = (self.nx * self.cell // 2, self.ny * self.cell // 2)
 
     def gaussian(self, fx, fy):
@@ -250,11 +253,14 @@ def stars(run, band, out):
     out["stars"] = {kind: [float(np.mean(v)), float(np.std(v) / math.sqrt(len(v))), len(v)] for kind, v in found.items()}
 
 
+def bands_of(run):
+    with h5py.File(sorted(glob.glob(f"{run}/main/coadd/*.h5"))[0]) as f:
+        return [b if isinstance(b, str) else b.decode() for b in f.attrs["bands"]]
+
+
 def figures(blank_run, star_run, path):
-    with h5py.File(sorted(glob.glob(f"{blank_run}/main/coadd/*.h5"))[0]) as f:
-        bands = [b if isinstance(b, str) else b.decode() for b in f.attrs["bands"]]
     out = {"bands": {}}
-    for band in bands:
+    for band in bands_of(blank_run):
         out["bands"][band] = {}
         blank(blank_run, band, out["bands"][band])
         stars(star_run, band, out["bands"][band])
@@ -403,6 +409,61 @@ def table(paths):
         print("  skewness, predicted and measured: " + "; ".join(f"{kind} {a:.4f}, {m:.4f}" for kind, (a, m) in zip(KINDS, gammas)))
 
 
+def places(runs):
+    """Variance and peaks where exposures are missing: by the cell's covariance C(d), and by C(d)/C(0) with the variance plane about the place."""
+    rows = family()
+    for run in runs:
+        bands = bands_of(run)
+        print(f"\n## {run.rsplit('/', 1)[-1]}: variance of PSF-weighted sums, measured over predicted; peaks above 4, 4.5, 5 sigma of both signs; predicted for Gaussian noise")
+        for kind, folder in (("direct", "coadd"), ("psf-matched", "psf_matched"), ("proper", "combined")):
+            found = {"cell": [], "place": [], "place, away from INEXACT_PSF": []}
+            peaks, expected = {k: np.zeros(3, int) for k in found}, np.zeros(3)
+            for band in bands:
+                b = Band(run, band)
+                shape, cell, path = b.psi.shape, b.cell, f"proper/{band}" if kind == "proper" else band
+                variance, mask = plane(run, folder, f"{path}/variance"), plane(run, folder, f"{path}/mask")
+                p, has_data = b.blank_filter(kind), np.isfinite(b.image[kind])
+                usable = ~(maximum_filter(~has_data, 2 * RADIUS + 1))
+                of_cell = per_pixel({c: variance_of(p, v) for c, v in b.covariance[kind].items()}, cell, shape)
+                nu = filtered(b.image[kind], p) / np.sqrt(of_cell)
+                # The variance of the cell that its covariance is of: its own at lag 0, or the plane's mean where the plane is that of white noise or holds more.
+                h = next(iter(b.covariance[kind].values())).shape[0] // 2
+                if kind == "direct":
+                    of_pixels = per_pixel({c: v[h, h] for c, v in b.covariance[kind].items()}, cell, shape)
+                else:
+                    grid = np.nanmean(cells_whole(np.where(has_data, variance, np.nan), cell), -1)
+                    of_pixels = np.repeat(np.repeat(grid, cell, 0), cell, 1)
+                near = filtered(np.where(has_data, variance, 0), p * p) / (p * p).sum()
+                at_place = nu / np.sqrt(np.maximum(near / of_pixels, 1e-3))
+                exact = ~(maximum_filter((mask & b.inexact) > 0, 9))
+                for key, (values, where) in zip(found, ((nu, usable), (at_place, usable), (at_place, usable & exact))):
+                    found[key].append(weighted(np.where(where, values, np.nan), cell))
+                    inner = np.where(where, values, 0)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+                    peaks[key] += np.array(counts(inner)) + counts(-inner)
+                mean_covariance = np.mean(list(b.covariance[kind].values()), 0)
+                l2 = curvature(np.maximum(spectrum(mean_covariance).real, 0) * np.abs(spectrum(p)) ** 2)
+                area = usable[MARGIN:-MARGIN, MARGIN:-MARGIN].sum()
+                expected += [2 * area * normal_density(t, l2) * share_found(rows, i, l2) for i, t in enumerate(THRESHOLDS)]
+            for key, values in found.items():
+                m, e = np.mean([v[0] for v in values]), math.sqrt(sum(v[1] ** 2 for v in values)) / len(values)
+                of = "" if key.startswith("place,") else " of " + ", ".join(f"{v:.1f}" for v in expected)
+                print(f"  {kind:12} {key:30} {m:.4f} +- {e:.4f}   {', '.join(str(v) for v in peaks[key])}{of}")
+
+
+def cells_whole(full, cell):
+    ny, nx = (n // cell for n in full.shape)
+    return full.reshape(ny, cell, nx, cell).swapaxes(1, 2).reshape(ny, nx, -1)
+
+
+def weighted(nu, cell):
+    """Mean square of what is not NaN, and its error from the scatter of cells."""
+    squares = cells_of(nu, cell) ** 2
+    n = np.isfinite(squares).sum(-1).ravel()
+    sums = np.nansum(squares, -1).ravel()
+    mean = sums.sum() / n.sum()
+    return mean, math.sqrt(np.sum((sums - mean * n) ** 2)) / n.sum()
+
+
 def tail(t, n):
     """P(chi of n bands > t), and of the free SED."""
 
@@ -417,5 +478,7 @@ def tail(t, n):
 if __name__ == "__main__":
     if sys.argv[1] == "figures":
         figures(*sys.argv[2:5])
+    elif sys.argv[1] == "places":
+        places(sys.argv[2:])
     else:
         table(sys.argv[2:])

@@ -31,3 +31,9 @@ for seed in ${SEEDS:-1 2 3 4 5 6 7 8}; do
     done
 done
 $python reports/coadd/kinds.py table "$out"/*.json > reports/coadd/kinds.txt
+# Smaller fields with defects, and with edges of detectors.
+phases defects 0.2 71 --set 'sky_map.tract_cells=[18,18]' --set 'camera.size_px=[1300,1300]' --set camera.n_bad_columns=2 --set camera.hot_pixel_fraction=0.0005 \
+    --set camera.cosmic_rays=40
+phases edges 0.2 71 --set 'sky_map.tract_cells=[18,18]' --set 'camera.size_px=[560,560]' --set 'camera.layout.detectors=[2,2]' --set 'camera.layout.gap_px=[30,30]' \
+    --set camera.dither_arcsec=12
+$python reports/coadd/kinds.py places "$out/defects" "$out/edges" >> reports/coadd/kinds.txt
