@@ -187,6 +187,8 @@ class Solution:
         for part in np.split(order_of, np.flatnonzero(np.diff(cell[order_of])) + 1):
             b = np.zeros((len(part), n))
             for row, s in zip(b, part):
+                if t["exposure"][s] == len(self.ids):
+                    continue  # the template: nothing in it is free
                 row[t["exposure"][s] * self.n_terms : (t["exposure"][s] + 1) * self.n_terms] = terms[s]
             sky_rows.append(w[part] @ b / w[part].sum())
             sky_at.append((t["tract_x"][part[0]], t["tract_y"][part[0]]))
@@ -478,12 +480,15 @@ def draw(path, maps):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(maps), figsize=(4.4 * len(maps), 4.2), constrained_layout=True)
-    for axis, (label, values) in zip(np.atleast_1d(axes), maps):
+    columns = 3
+    figure, axes = plt.subplots(-(-len(maps) // columns), columns, figsize=(3.6 * columns, 3.5 * -(-len(maps) // columns)), constrained_layout=True, squeeze=False)
+    for axis, (label, values) in zip(axes.flat, maps):
         shown = axis.imshow(100 * values, origin="lower", vmin=-10, vmax=10, cmap="RdBu_r", extent=(0, SHAPE[1], 0, SHAPE[0]))
         axis.set_title(label)
+    for axis in axes[-1]:
         axis.set_xlabel("tract column [pixel]")
-    np.atleast_1d(axes)[0].set_ylabel("tract row [pixel]")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("tract row [pixel]")
     figure.colorbar(shown, ax=axes, label="recovered less true background of the coadd\n[% of its pixel noise]", shrink=0.85)
     figure.savefig(path, dpi=110)
 
