@@ -89,23 +89,6 @@ impl DetectLayers {
         self.plan.coadds().collect()
     }
 
-    /// A peak with the place of its best layer's maximum.
-    type Evaluated = (Peak, (usize, (usize, usize)));
-
-    /// Of peaks that lead to one maximum of one layer the highest stays.
-    fn mark_duplicates(made: &mut [Evaluated]) {
-        let mut order: Vec<usize> = (0..made.len()).collect();
-        let place = |k: usize| (made[k].0.pixel.1, made[k].0.pixel.0);
-        order.sort_by(|&a, &b| made[b].0.significance.total_cmp(&made[a].0.significance).then(place(a).cmp(&place(b))));
-        let mut taken = BTreeSet::new();
-        for k in order {
-            let (peak, maximum) = &mut made[k];
-            if peak.fate == PeakFate::Good && !taken.insert(*maximum) {
-                peak.fate = PeakFate::Duplicate;
-            }
-        }
-    }
-
     /// Nominal threshold of a layer where `n_bands` of its bands have data \[sigma\].
     #[must_use]
     pub fn threshold(&self, kind: &LayerKind, n_bands: usize) -> f64 {
@@ -310,6 +293,23 @@ impl DetectLayers {
             }
         }
         objects
+    }
+}
+
+/// A peak with the place of its best layer's maximum.
+type Evaluated = (Peak, (usize, (usize, usize)));
+
+/// Of peaks that lead to one maximum of one layer the highest stays.
+fn mark_duplicates(made: &mut [Evaluated]) {
+    let mut order: Vec<usize> = (0..made.len()).collect();
+    let place = |k: usize| (made[k].0.pixel.1, made[k].0.pixel.0);
+    order.sort_by(|&a, &b| made[b].0.significance.total_cmp(&made[a].0.significance).then(place(a).cmp(&place(b))));
+    let mut taken = BTreeSet::new();
+    for k in order {
+        let (peak, maximum) = &mut made[k];
+        if peak.fate == PeakFate::Good && !taken.insert(*maximum) {
+            peak.fate = PeakFate::Duplicate;
+        }
     }
 }
 

@@ -444,3 +444,78 @@ fn a_footprint_of_a_hundred_thousand_peaks() {
     assert_eq!(found.layers[0].spans.connected().len(), 1);
     assert!(peaks.iter().filter(|p| p.saddle.is_none()).count() <= 25);
 }
+
+/// Maps of one band in time windows, cut from planes of the whole tract.
+struct Windows {
+    static_maps: Vec<LikelihoodMaps>,
+    windows: Vec<LikelihoodMaps>,
+}
+
+impl MapSource for Windows {
+    type Error = std::convert::Infallible;
+
+    fn psi(&self, coadd: &str, bbox: &Box2) -> Result<Array2<f32>, Self::Error> {
+        self.static_maps[..].psi(coadd, bbox)
+    }
+
+    fn phi(&self, coadd: &str, half_light_arcsec: &[f64], bbox: &Box2) -> Result<Vec<Array2<f32>>, Self::Error> {
+        self.static_maps[..].phi(coadd, half_light_arcsec, bbox)
+    }
+
+    fn mask(&self, coadd: &str, bbox: &Box2) -> Result<Array2<u32>, Self::Error> {
+        self.static_maps[..].mask(coadd, bbox)
+    }
+
+    fn windows(&self, band: &str, bbox: &Box2) -> Result<Vec<WindowPlanes>, Self::Error> {
+        let of = |(k, maps): (usize, &LikelihoodMaps)| {
+            let maps = std::slice::from_ref(maps);
+            let phi = maps.phi(band, &[], bbox)?.remove(0);
+            Ok(WindowPlanes { mjd: [60000.0 + k as f64, 60001.0 + k as f64], psi: maps.psi(band, bbox)?, phi })
+        };
+        self.windows.iter().enumerate().map(of).collect()
+    }
+}
+
+/// Beside a bright star that stands still, a mover too faint for one window: found with its motion by the ladder, in the middle of its path,
+/// however the tract is cut; the star is no mover.
+#[test]
+fn movers_away_from_what_stands_still() {
+    let tract = Box2::new(0, 0, 384, 320);
+    let movers = MoversConfig { fastest_arcsec_per_day: 0.3, ..MoversConfig::default() };
+    let config = DetectConfig { seds: vec!["r".into()], movers, ..DetectConfig::default() };
+    let stage = DetectLayers::new(&config, &["r".to_owned()], PIXEL_ARCSEC).unwrap();
+    let frame = frame(tract);
+    let (lag0, (x, y), [vx, vy]) = (OPTICS[1].lag(0.0), (250.0, 120.0), [1.1, -0.6]);
+    let window = |k: u64| {
+        let sky = blank_sky(&stage, &frame.autocorrelations, 77, k);
+        let mut psi = sky.psi("r", &tract).unwrap();
+        let t = k as f64 - 5.5;
+        psi.indexed_iter_mut().for_each(|((j, i), p)| {
+            let of = |x: f64, y: f64, snr: f64| snr / lag0.sqrt() * OPTICS[1].lag((i as f64 - x).hypot(j as f64 - y));
+            *p += (of(100.0, 150.0, 300.0) + of(x + vx * t, y + vy * t, 3.2)) as f32;
+        });
+        LikelihoodMaps {
+            coadd: "r".into(),
+            bbox: tract,
+            psi,
+            phi: Array2::from_elem(tract.shape(), lag0 as f32),
+            phi_extended: vec![],
+            mask: None,
+        }
+    };
+    let windows: Vec<LikelihoodMaps> = (0..12).map(window).collect();
+    let mut sum = windows[0].clone();
+    for w in &windows[1..] {
+        sum.psi += &w.psi;
+        sum.phi += &w.phi;
+    }
+    let source = Windows { static_maps: vec![sum], windows };
+    let found = |inner: Box2| stage.run(&source, &frame, &inner).unwrap_or_else(|never| match never {}).movers;
+    let whole = found(tract);
+    assert_eq!(whole.len(), 1, "{whole:?}");
+    let [ux, uy] = whole[0].velocity_px_per_day.unwrap();
+    assert!((whole[0].at.x - x).hypot(whole[0].at.y - y) < 1.5 && (ux - vx).hypot(uy - vy) < 0.3, "{:?} ({ux}, {uy})", whole[0].at);
+    assert_eq!((whole[0].window_mjd, whole[0].seen_in), (Some([60000.0, 60012.0]), 0));
+    let halves = [Box2::new(0, 0, 192, 320), Box2::new(192, 0, 192, 320)].map(found);
+    assert_eq!(halves.concat(), whole);
+}
