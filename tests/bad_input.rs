@@ -328,7 +328,7 @@ fn full_disk() {
     let folder = launch::temporary();
     let out = folder.path().join("run");
     // In blocks of 512 bytes: more than the configuration and less than the truth, than an exposure's image of 190 x 190 x 4 bytes, and than a whole exposure.
-    for blocks in ["12", "150", "400"] {
+    for blocks in ["16", "150", "400"] {
         let mut command = Command::new("sh");
         let script = "ulimit -f $0 && exec \"$@\"";
         command.args(["-c", script, blocks, FATHOM, "run", SMOKE, "--out", launch::text(&out), "--overwrite"]);
