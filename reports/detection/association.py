@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 SCALE, CENTRE_DEG, SIDE_PX = 0.2, (150.1, 2.2), 1280  # of the tract: association.toml
+MATCH = 0.75  # FWHM within which an object stands for a truth
 DETECTABLE = 8.0  # S/N over all bands, alone
 SEEN = 3.0  # S/N of what an object may stand for
 BRIGHT = 20.0  # S/N of what may be shredded
@@ -77,7 +78,7 @@ def rates(run: Path) -> tuple[str, np.ndarray, np.ndarray]:
     hi = at.max(axis=0)
     inside = np.all((xy > 20) & (xy < hi - 20), axis=1)
     seen, detectable = t["snr"] >= SEEN, (t["snr"] >= DETECTABLE) & inside
-    of_truth, of_object = one_to_one(xy[seen], at, 0.5 * fwhm)
+    of_truth, of_object = one_to_one(xy[seen], at, MATCH * fwhm)
     whole = np.full(len(xy), -1)
     whole[seen] = of_truth
     missing = detectable & (whole < 0)
@@ -87,7 +88,7 @@ def rates(run: Path) -> tuple[str, np.ndarray, np.ndarray]:
     lost = missing & (near >= fwhm)
     extra = (of_object < 0) & np.all((at > 20) & (at < hi - 20), axis=1)
     distance, _ = cKDTree(xy[seen]).query(at)
-    duplicated = extra & (distance < 0.5 * fwhm)
+    duplicated = extra & (distance < MATCH * fwhm)
     bright = np.flatnonzero(t["snr"] >= BRIGHT)
     reach = 2 * t["half_light_px"][bright] + fwhm
     on_bright = np.zeros(len(at), bool)
@@ -107,13 +108,13 @@ def rates(run: Path) -> tuple[str, np.ndarray, np.ndarray]:
     asked = np.isfinite(log_odds) & np.isin(decision, (0, 2)) & np.all((peaks > 20) & (peaks < hi - 20), axis=1)
     kept = asked & (decision == 0)
     is_true = np.zeros(len(peaks), bool)
-    _, own = one_to_one(xy[seen], peaks[kept], 0.5 * fwhm)
+    _, own = one_to_one(xy[seen], peaks[kept], MATCH * fwhm)
     is_true[np.flatnonzero(kept)] = own >= 0
     # What was explained is true if a true object is there that no kept peak has.
-    free = xy[seen][one_to_one(xy[seen], peaks[kept], 0.5 * fwhm)[0] < 0]
+    free = xy[seen][one_to_one(xy[seen], peaks[kept], MATCH * fwhm)[0] < 0]
     explained = np.flatnonzero(asked & ~kept)
     if len(explained) and len(free):
-        _, own = one_to_one(free, peaks[explained], 0.5 * fwhm)
+        _, own = one_to_one(free, peaks[explained], MATCH * fwhm)
         is_true[explained] = own >= 0
     return line, log_odds[asked], is_true[asked]
 

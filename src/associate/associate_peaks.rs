@@ -9,7 +9,7 @@ use super::outcome::{Outcome, Rejection, Role};
 use super::prior::Prior;
 use super::split::split_at_saddles;
 use super::{Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, parent_id};
-use crate::detect::{Layer, is_good};
+use crate::detect::{Layer, Sed, is_good};
 use crate::footprint::{Footprint, Peak, PeakFate, Span, SpanSet};
 use crate::geometry::Box2;
 use rayon::prelude::*;
@@ -110,6 +110,7 @@ impl AssociatePeaks {
                 &peaks,
                 &Field {
                     widths_px: &summary.widths_px,
+                    bands_of: &summary.bands_of,
                     prior: &summary.prior,
                     model_error: self.config.model_error,
                     position_error: self.config.position_error,
@@ -196,6 +197,7 @@ impl AssociatePeaks {
 /// What the layers say of the field, for all parents.
 struct Summary {
     widths_px: Vec<f64>,
+    bands_of: Vec<Vec<usize>>,
     prior: Prior,
     first_known: u16,
 }
@@ -218,8 +220,18 @@ impl Summary {
             per_sigma_per_px2: (n_near - n_noise).max(1.0) / (threshold * area_px),
             l2_per_px2: first(sharpest).map_or(0.2, |l| l.l2_per_px2),
         };
-        Self { widths_px: (0..n_layers.max(1)).map(width).collect(), prior, first_known: n_layers as u16 }
+        Self { widths_px: (0..n_layers.max(1)).map(width).collect(), bands_of: bands_of(patches), prior, first_known: n_layers as u16 }
     }
+}
+
+/// For every layer, the layers of single bands with its selection and morphology.
+fn bands_of(patches: &[Vec<Layer>]) -> Vec<Vec<usize>> {
+    let Some(layers) = patches.iter().max_by_key(|p| p.len()) else { return Vec::new() };
+    let is_of = |band: &Layer, layer: &Layer| {
+        let (a, b) = (&band.kind, &layer.kind);
+        matches!(a.sed, Sed::Band(_)) && a.selection == b.selection && (a.half_light_arcsec - b.half_light_arcsec).abs() < 1e-9
+    };
+    layers.iter().map(|layer| (0..layers.len()).filter(|&i| is_of(&layers[i], layer)).collect()).collect()
 }
 
 fn known_peak(k: &KnownPosition, n_layers: usize) -> Peak {
@@ -277,7 +289,7 @@ impl PartIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::{LayerKind, Sed};
+    use crate::detect::LayerKind;
     use crate::footprint::Saddle;
     use crate::geometry::PixelPoint;
 

@@ -9,8 +9,9 @@
 //! that has the variance 1 - r R⁻¹ r of noise, and that of the templates' errors. The significance of the rest, over all non-negative SEDs, is
 //! T² = Σ_b max(rest_b, 0)²/variance_b; [`Prior`] gives its odds.
 //!
-//! Peaks are chosen from the sharpest layer to the broadest, the highest first; then those that the others explain after all are dropped, the
-//! worst first: several sharp peaks stand for the broad one between them, and a broad one for the noise on top of it.
+//! Peaks are chosen from the sharpest layer to the broadest, the highest first: one that the objects so far do not explain is a new object, or, where
+//! it is the same as one of them, shows that its template is too sharp, and takes its place. Then those that the others explain after all are dropped, the worst
+//! first. So several sharp peaks stand for the broad one between them, and a broad one for the noise on top of it.
 
 use super::outcome::{Outcome, Role};
 use super::prior::Prior;
@@ -35,6 +36,8 @@ const MIN_SHARE: f64 = 0.1;
 pub(super) struct Field<'a> {
     /// s of every layer's template \[pixel\].
     pub widths_px: &'a [f64],
+    /// For every layer, the layers of single bands with its template; empty without.
+    pub bands_of: &'a [Vec<usize>],
     pub prior: &'a Prior,
     /// Relative error of a template.
     pub model_error: f64,
@@ -46,18 +49,26 @@ pub(super) struct Field<'a> {
 
 /// Roles of the peaks of one parent, in their order.
 pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
-    let scene = Scene::new(peaks, field);
+    let mut scene = Scene::new(peaks, field);
+    let sharpest = field.widths_px.iter().copied().fold(f64::INFINITY, f64::min);
+    // Layers that are about as sharp, as those of several bands are, count as one.
+    let class = |p: &Peak| if scene.is_known(p) { i64::MIN } else { (2.0 * (scene.layer_width(p.layer) / sharpest).log2()).round() as i64 };
     let mut order: Vec<usize> = (0..peaks.len()).collect();
-    let width = |p: &Peak| if scene.is_known(p) { 0.0 } else { scene.layer_width(p.layer) };
     order.sort_by(|&a, &b| {
         let (p, q) = (&peaks[a], &peaks[b]);
-        width(p).total_cmp(&width(q)).then(q.significance.total_cmp(&p.significance)).then(key(p).cmp(&key(q)))
+        class(p).cmp(&class(q)).then(q.significance.total_cmp(&p.significance)).then(key(p).cmp(&key(q)))
     });
     let mut is_object = vec![false; peaks.len()];
     for &p in &order {
         let near = scene.neighbours(p, &is_object);
-        let is_new = !near.iter().any(|&o| scene.log_same(p, o) > 0.0) && scene.log_odds(p, &near) > 0.0;
-        is_object[p] = is_new || scene.is_known(&peaks[p]);
+        if scene.is_known(&peaks[p]) {
+            is_object[p] = true;
+        } else if scene.log_odds(p, &near) > 0.0 {
+            match scene.same(p, &near) {
+                Some(object) => scene.stand_in[object] = p,
+                None => is_object[p] = true,
+            }
+        }
     }
     drop_explained(&scene, &mut is_object);
     (0..peaks.len()).map(|p| scene.explained(p, &is_object)).collect()
@@ -65,7 +76,7 @@ pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
 
 /// Takes out objects that the others explain, the least significant first, until all have odds above one.
 fn drop_explained(scene: &Scene, is_object: &mut [bool]) {
-    let odds = |p: usize, is_object: &[bool]| scene.log_odds(p, &scene.neighbours(p, is_object));
+    let odds = |p: usize, is_object: &[bool]| scene.log_odds(scene.stand_in[p], &scene.neighbours(p, is_object));
     let removable = |p: usize| !scene.is_known(&scene.peaks[p]);
     let objects: Vec<usize> = (0..is_object.len()).filter(|&p| is_object[p] && removable(p)).collect();
     let mut current = vec![f64::INFINITY; is_object.len()];
@@ -102,6 +113,10 @@ struct Scene<'a> {
     field: &'a Field<'a>,
     /// ν by band.
     heights: Vec<Vec<f64>>,
+    /// Width of each peak's template \[pixel\].
+    templates_px: Vec<f64>,
+    /// For an object, the peak whose template and heights are its own.
+    stand_in: Vec<usize>,
     tree: RTree<GeomWithData<[f64; 2], usize>>,
     /// Beyond this no two templates overlap \[pixel\].
     reach_px: f64,
@@ -109,11 +124,26 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(peaks: &'a [Peak], field: &'a Field) -> Self {
-        let height = |p: &Peak| p.flux_njy.iter().zip(&p.flux_err_njy).map(|(f, e)| f64::from(*f) / f64::from(*e)).collect();
+        let bands = |p: &Peak| field.bands_of.get(usize::from(p.layer)).filter(|b| !b.is_empty() && !p.layer_significance.is_empty());
+        let heights = |p: &Peak| match bands(p) {
+            Some(bands) => bands.iter().map(|&l| f64::from(p.layer_significance[l])).collect(),
+            None => p.flux_njy.iter().zip(&p.flux_err_njy).map(|(f, e)| f64::from(*f) / f64::from(*e)).collect(),
+        };
+        // Without layers of single bands there are the fluxes, which are those of the best template.
+        let layer = |p: &Peak| usize::from(if bands(p).is_some() { p.layer } else { p.best_layer });
+        let width = |p: &Peak| field.widths_px.get(layer(p)).copied().unwrap_or(field.widths_px[0]);
         let tree = RTree::bulk_load(peaks.iter().enumerate().map(|(i, p)| GeomWithData::new([p.at.x, p.at.y], i)).collect());
         let widest = field.widths_px.iter().copied().fold(0.0, f64::max);
         let reach_px = 2.0 * widest * (-MIN_OVERLAP.ln()).sqrt();
-        Self { peaks, field, heights: peaks.iter().map(height).collect(), tree, reach_px }
+        Self {
+            heights: peaks.iter().map(heights).collect(),
+            templates_px: peaks.iter().map(width).collect(),
+            stand_in: (0..peaks.len()).collect(),
+            peaks,
+            field,
+            tree,
+            reach_px,
+        }
     }
 
     fn layer_width(&self, layer: u16) -> f64 {
@@ -131,7 +161,7 @@ impl<'a> Scene<'a> {
 
     /// R of two peaks.
     fn overlap(&self, p: usize, q: usize) -> f64 {
-        let [s, t] = [p, q].map(|p| self.layer_width(self.peaks[p].best_layer));
+        let [s, t] = [p, q].map(|p| self.templates_px[p]);
         let sum = s * s + t * t;
         2.0 * s * t / sum * (-self.distance_sq(p, q) / (2.0 * sum)).exp()
     }
@@ -140,8 +170,11 @@ impl<'a> Scene<'a> {
     fn neighbours(&self, p: usize, is_object: &[bool]) -> Vec<usize> {
         let at = [self.peaks[p].at.x, self.peaks[p].at.y];
         let near = self.tree.locate_within_distance(at, self.reach_px * self.reach_px).map(|n| n.data);
-        let mut near: Vec<(f64, usize)> =
-            near.filter(|&q| q != p && is_object[q]).map(|q| (self.overlap(p, q), q)).filter(|(r, _)| *r > MIN_OVERLAP).collect();
+        let mut near: Vec<(f64, usize)> = near
+            .filter(|&q| q != p && is_object[q])
+            .map(|q| (self.overlap(p, self.stand_in[q]), q))
+            .filter(|(r, _)| *r > MIN_OVERLAP)
+            .collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         near.truncate(MAX_NEIGHBOURS);
         near.into_iter().map(|(_, q)| q).collect()
@@ -149,6 +182,7 @@ impl<'a> Scene<'a> {
 
     /// w = R⁻¹ r and the variance 1 - r·w of what is left at `p`.
     fn weights(&self, p: usize, near: &[usize]) -> (DVector<f64>, f64) {
+        let near: Vec<usize> = near.iter().map(|&q| self.stand_in[q]).collect();
         let r = DVector::from_iterator(near.len(), near.iter().map(|&q| self.overlap(p, q)));
         let overlaps = DMatrix::from_fn(near.len(), near.len(), |i, j| if i == j { 1.0 + RIDGE } else { self.overlap(near[i], near[j]) });
         // Gaussians overlap by a positive matrix; should rounding undo that, nothing is explained by the furthest.
@@ -178,7 +212,8 @@ impl<'a> Scene<'a> {
         let (w, variance) = if near.is_empty() { (DVector::zeros(0), 1.0) } else { self.weights(p, near) };
         let mut sum = 0.0;
         for (b, height) in self.heights[p].iter().enumerate().filter(|(_, h)| h.is_finite()) {
-            let predicted: f64 = near.iter().zip(w.iter()).map(|(&q, w)| w * finite(self.heights[q].get(b).copied().unwrap_or(0.0))).sum();
+            let height_of = |q: usize| finite(self.heights[self.stand_in[q]].get(b).copied().unwrap_or(0.0));
+            let predicted: f64 = near.iter().zip(w.iter()).map(|(&q, w)| w * height_of(q)).sum();
             let rest = (height - predicted).max(0.0);
             sum += rest * rest / (variance + (self.field.model_error * predicted).powi(2));
         }
@@ -190,10 +225,16 @@ impl<'a> Scene<'a> {
         self.field.prior.log_odds(self.conditional(p, near), n_bands)
     }
 
+    /// The object that a peak is most likely the same as, if that is likelier than another object there.
+    fn same(&self, p: usize, near: &[usize]) -> Option<usize> {
+        let all = near.iter().map(|&o| (self.log_same(p, o), o)).filter(|(log_same, _)| *log_same > 0.0);
+        all.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1))).map(|(_, o)| o)
+    }
+
     /// ln of the likelihood that two peaks are one object seen in two layers, over that of a second object there: by position and colour.
     fn log_same(&self, p: usize, o: usize) -> f64 {
         let (a, b) = (&self.peaks[p], &self.peaks[o]);
-        if a.layer == b.layer {
+        if a.layer == b.layer || a.layer == self.peaks[self.stand_in[o]].layer && self.stand_in[o] != p {
             return f64::NEG_INFINITY;
         }
         let [ca, cb] = [a, b].map(|p| self.covariance(p));
@@ -236,16 +277,15 @@ impl<'a> Scene<'a> {
 
     fn explained(&self, p: usize, is_object: &[bool]) -> Outcome {
         let near = self.neighbours(p, is_object);
-        let conditional = self.conditional(p, &near);
-        let log_odds = self.log_odds(p, &near);
+        let shown = if is_object[p] { self.stand_in[p] } else { p };
+        let (conditional, log_odds) = (self.conditional(shown, &near), self.log_odds(shown, &near));
+        let stands_for = || near.iter().copied().find(|&o| self.stand_in[o] == p);
         let role = if is_object[p] {
             Role::Object
+        } else if let Some(o) = stands_for().or_else(|| self.same(p, &near)) {
+            Role::SameAs(o)
         } else {
-            let same = near.iter().map(|&o| (self.log_same(p, o), o)).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
-            match same {
-                Some((log_same, o)) if log_same > 0.0 => Role::SameAs(o),
-                _ => Role::ExplainedBy(self.explaining(p, &near, is_object)),
-            }
+            Role::ExplainedBy(self.explaining(p, &near, is_object))
         };
         Outcome { role, conditional, log_odds }
     }
@@ -256,7 +296,7 @@ impl<'a> Scene<'a> {
         let mut parts: Vec<(f64, usize)> = Vec::new();
         if !near.is_empty() {
             let (w, _) = self.weights(p, near);
-            parts = near.iter().zip(w.iter()).map(|(&q, w)| (w.abs() * squares(q), q)).collect();
+            parts = near.iter().zip(w.iter()).map(|(&q, w)| (w.abs() * squares(self.stand_in[q]), q)).collect();
         }
         let total: f64 = parts.iter().map(|(part, _)| part).sum();
         parts.retain(|(part, _)| *part >= MIN_SHARE * total);
@@ -302,7 +342,7 @@ mod tests {
 
     fn roles(peaks: &[Peak]) -> Vec<Role> {
         let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2 };
-        let field = Field { widths_px: &WIDTHS, prior: &prior, model_error: 0.1, position_error: 0.1, first_known: 3 };
+        let field = Field { widths_px: &WIDTHS, bands_of: &[], prior: &prior, model_error: 0.1, position_error: 0.1, first_known: 3 };
         explain(peaks, &field).into_iter().map(|e| e.role).collect()
     }
 
