@@ -18,7 +18,7 @@ phases() { # NAME SCATTER SEED [ARGUMENTS]
         resume=--resume
     done
 }
-for seed in ${SEEDS:-1 2 3 4 5 6 7 8}; do
+for seed in ${SEEDS:-1 2 3 4}; do
     for scatter in 0.05 0.2 0.35; do
         figures=$out/${scatter}_$seed.json
         [ -e "$figures" ] && continue
