@@ -5,11 +5,12 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fathom::associate::{AssociateConfig, AssociateField, AssociatePeaks, Rules};
 use fathom::background::{BackgroundVariance, ExposureBackground, VisitProduct};
 use fathom::catalog::Table;
 use fathom::coadd::{CoaddConfig, MakeCoadd, MakePsfMatched, PsfMatchedConfig};
 use fathom::deblend::{Blend, BlendBand, DeblendConfig, DeblendParent};
-use fathom::detect::{DetectConfig, DetectFrame, DetectLayers, LikelihoodMaps, Strategy};
+use fathom::detect::{DetectConfig, DetectFrame, DetectLayers, Layer, LayerKind, LikelihoodMaps, Sed, Strategy};
 use fathom::footprint::{Footprint, Peak, Span, SpanSet};
 use fathom::geometry::{Box2, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
 use fathom::image::psf::PsfModel;
@@ -173,11 +174,63 @@ fn deblend(c: &mut Criterion) {
     group.finish();
 }
 
+/// 10⁶ peaks: sources in groups of four, each seen in all of 24 layers at nearly one place.
+fn association_layers(side: i32) -> Vec<Layer> {
+    const STEP: i32 = 24;
+    let places = || (0..side / STEP).flat_map(|j| (0..side / STEP).map(move |i| (i, j)));
+    let layer = |index: u16| {
+        let mut rng = keyed_rng(4, "bench", u64::from(index), 0);
+        let normal = Normal::new(0.0, 0.15).unwrap();
+        // Pairs of columns and of rows are drawn together.
+        let near = |k: i32| f64::from(k * STEP + 12) + if k % 2 == 0 { 8.0 } else { -8.0 };
+        let peaks: Vec<Peak> = places()
+            .map(|(i, j)| {
+                let at = PixelPoint::new(near(i) + normal.sample(&mut rng), near(j) + normal.sample(&mut rng));
+                let mut peak = Peak::bare(at, 30.0 + f64::from((7 * i + 3 * j) % 40), index);
+                peak.covariance_px2 = [0.02, 0.0, 0.02];
+                (peak.flux_njy, peak.flux_err_njy) = (vec![peak.significance as f32; 3], vec![1.7; 3]);
+                peak
+            })
+            .collect();
+        let block = |p: &Peak| {
+            let (x, y) = p.pixel;
+            (-3..=3).map(move |d| Span { y: y + d, x0: x - 3, x1: x + 3 })
+        };
+        let morphology = f64::from(index / 6);
+        Layer {
+            kind: LayerKind { half_light_arcsec: 0.4 * morphology, ..LayerKind::point(Sed::Free) },
+            threshold: 5.0,
+            l2_per_px2: 0.2 / (1.0 + morphology),
+            broadening: (1.0 + morphology).sqrt(),
+            spans: SpanSet::from_spans(peaks.iter().flat_map(block).collect()),
+            peaks,
+            negative_peaks: vec![],
+            n_pixels: (side as u64).pow(2),
+        }
+    };
+    (0..24).map(layer).collect()
+}
+
+fn associate(c: &mut Criterion) {
+    let side = 4896;
+    let patches = [association_layers(side)];
+    let n = patches[0].iter().map(|l| l.peaks.len()).sum::<usize>();
+    let field = AssociateField { tract: Box2::new(0, 0, side, side), fwhm_px: 4.0, pixel_scale_arcsec: 0.2, known: &[] };
+    let mut group = c.benchmark_group("associate");
+    group.throughput(Throughput::Elements(n as u64)).sample_size(10);
+    for rules in [Rules::Likelihood, Rules::Lsst] {
+        let stage = AssociatePeaks::new(AssociateConfig { rules, ..AssociateConfig::default() }).unwrap();
+        group.bench_function(format!("{n} peaks, {rules:?}"), |b| b.iter(|| stage.run(&patches, &field).0.len()));
+    }
+    group.finish();
+}
+
 /// One core: throughput per core is what a plan needs.
 fn one_thread(c: &mut Criterion) {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
     coadd(c);
     detect(c);
+    associate(c);
     deblend(c);
 }
 

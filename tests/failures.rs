@@ -78,7 +78,7 @@ fn a_killed_rank_0_ends_all_ranks() {
     let out = launch::text(folder.path());
     let reference = launch::text(launch::reference());
     // Parents are redone: everything before is taken over.
-    let arguments = ["run", SMOKE, "--out", out, "--reuse", reference, "--set", "associate.model_error=0.11"];
+    let arguments = ["run", SMOKE, "--out", out, "--reuse", reference, "--set", "associate.model_error=0.06"];
     let failed = launch::fathom_with(2, &arguments, &[("FATHOM_FAULT", "associate:main:kill")]);
     assert_ne!(failed.status, Some(0), "{failed}");
     assert!(failed.seconds < 10.0, "{failed}");

@@ -3,6 +3,7 @@
 mod architecture;
 mod artifacts;
 mod assess;
+mod association;
 mod background;
 mod bad_input;
 mod catalog_access;

@@ -70,7 +70,8 @@ def one_to_one(truth_at: np.ndarray, at: np.ndarray, radius: float) -> tuple[np.
     return of_truth, of_object
 
 
-def rates(run: Path) -> tuple[str, np.ndarray, np.ndarray]:
+def rates(run: Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+    """The run's line; odds of its peaks, and whether they are true; which detectable truths have an object of their own."""
     t = truth(run)
     xy = tract_pixels(t["ra"], t["dec"])
     fwhm = float(np.mean(bands_of(sorted((run / "main/coadd").glob("*.h5"))[0], "fwhm_px")))
@@ -116,17 +117,22 @@ def rates(run: Path) -> tuple[str, np.ndarray, np.ndarray]:
     if len(explained) and len(free):
         _, own = one_to_one(free, peaks[explained], MATCH * fwhm)
         is_true[explained] = own >= 0
-    return line, log_odds[asked], is_true[asked]
+    return line, log_odds[asked], is_true[asked], (whole >= 0)[detectable]
 
 
 def main() -> None:
     figure, runs = sys.argv[1], [Path(r) for r in sys.argv[2:]]
     print(f"{'density_rules':18} {'truths':>6} {'lost %':>15} {'merged %':>15} {'objects':>8} {'duplicated %':>15} {'shredded %':>15} {'false %':>15}")
     fig, ax = plt.subplots(figsize=(6, 5), dpi=130)
+    own: dict[str, np.ndarray] = {}
     edges = np.array([-6, -4, -2.5, -1.5, -0.75, 0, 0.75, 1.5, 2.5, 4, 6, 9])
     for run in runs:
-        line, log_odds, is_true = rates(run)
+        line, log_odds, is_true, own[run.name] = rates(run)
         print(line)
+        density, rules = run.name.rsplit("_", 1)
+        if rules == "lsst" and f"{density}_likelihood" in own:
+            ours, theirs = own[f"{density}_likelihood"], own[run.name]
+            print(f"{density}: truths with an object of their own by likelihood only {(ours & ~theirs).sum()}, by lsst only {(theirs & ~ours).sum()}")
         if run.name.endswith("likelihood"):
             predicted, found, error = [], [], []
             for lo, hi in zip(edges, edges[1:]):

@@ -55,7 +55,7 @@ impl Default for AssociateConfig {
         Self {
             rules: Rules::Likelihood,
             grow_fwhm: 1.0,
-            model_error: 0.1,
+            model_error: 0.05,
             position_error: 0.2,
             n_hypotheses: 4,
             same_arcsec: 0.3,

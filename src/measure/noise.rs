@@ -30,7 +30,8 @@ pub fn covariance_of_sums(a_sqrt_v: &Array2<f64>, b_sqrt_v: &Array2<f64>, correl
     sum
 }
 
-/// Variance of the linear filter Σ a z on blank sky of an image-like coadd: Σ_d C(d) (a ⋆ a)(d).
+/// Variance of the linear filter Σ a z on blank sky of an image-like coadd: Σ_d C(d) (a ⋆ a)(d), where the exposures are those of the whole cell. Where the
+/// variance changes, across the edges of exposures, [`covariance_of_sums`] follows the variance plane.
 ///
 /// `weights`: a, `[y, x]`, zero where a pixel is not used. `covariance_njy2`: C of the cell, `[2h+1, 2h+1]` (of
 /// [`crate::coadd::NoiseCovariance`]). The unit is that of the covariance.
