@@ -14,10 +14,10 @@ phases() { # NAME [ARGUMENTS]
         resume=--resume
     done
 }
-pairs() { # NAME [ARGUMENTS]: with the defaults, and with the other rules for edges
+pairs() { # NAME [ARGUMENTS]: by two rules for edges
     pair=$1
     shift
-    phases $pair "$@"
+    phases $pair "$@" --set psf_matched.min_kernel_weight=0.97
     phases $pair-cell "$@" --set coadd.edges=cell --set psf_matched.min_kernel_weight=0.99 --reuse "$out/$pair"
 }
 pairs mix

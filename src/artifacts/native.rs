@@ -4,7 +4,7 @@ use super::ArtifactsConfig;
 use super::candidates::Epoch;
 use super::matched::slice;
 use super::sharpness::{excess_ratios, neighbour_ratios, sharpness};
-use super::static_sky::{MEDIAN_VARIANCE, median, slope, smoothed};
+use super::static_sky::{MEDIAN_VARIANCE, mean_around, median, slope};
 use ndarray::Array2;
 use std::collections::BTreeMap;
 
@@ -39,7 +39,6 @@ struct Set {
 struct Sky {
     njy: Array2<f32>,
     slope: Array2<f32>,
-    smooth: Array2<f32>,
 }
 
 impl<'a> Native<'a> {
@@ -100,7 +99,8 @@ impl<'a> Native<'a> {
         let (sky, set, epoch) = (self.sky(k), &self.sets[self.set[p] as usize], &self.epochs[k]);
         let n = slice(&sky.njy)[p];
         // Where the sky is empty the bound would only multiply its noise.
-        let is_source = slice(&sky.smooth)[p] > SOURCE_SIGMA * set.variance.sqrt() / (2 * SMOOTH_PX + 1) as f32;
+        let smooth = mean_around(&sky.njy, [p / self.width, p % self.width], SMOOTH_PX);
+        let is_source = smooth > SOURCE_SIGMA * set.variance.sqrt() / (2 * SMOOTH_PX + 1) as f32;
         let (light, b) = if is_source { (n.max(0.0), set.excess[k]) } else { (0.0, 1.0) };
         let (model_error, position_error) = (self.config.model_error as f32, self.config.position_error_px as f32);
         let systematic = (model_error * b * light).powi(2) + (position_error * slice(&sky.slope)[p]).powi(2);
@@ -139,7 +139,7 @@ impl<'a> Native<'a> {
 
 impl Sky {
     fn new(njy: Array2<f32>) -> Self {
-        Self { slope: slope(&njy), smooth: smoothed(&njy, SMOOTH_PX), njy }
+        Self { slope: slope(&njy), njy }
     }
 }
 

@@ -78,28 +78,17 @@ pub(super) fn slope(image: &Array2<f32>) -> Array2<f32> {
     out
 }
 
-/// Means over squares of 2r + 1 pixels, of those that have a value; NaN without any.
-pub(super) fn smoothed(image: &Array2<f32>, r: usize) -> Array2<f32> {
+/// Mean over the square of 2r + 1 pixels around a pixel, of those that have a value; NaN without any.
+pub(super) fn mean_around(image: &Array2<f32>, [j, i]: [usize; 2], r: usize) -> f32 {
     let (ny, nx) = image.dim();
-    // Sums and counts along rows, then along columns.
-    let mut along = Array2::from_elem((ny, nx), (0.0f32, 0.0f32));
-    for (row, mut out) in image.rows().into_iter().zip(along.rows_mut()) {
-        let row = row.to_slice().expect("standard layout");
-        for (i, out) in out.iter_mut().enumerate() {
-            let near = &row[i.saturating_sub(r)..(i + r + 1).min(nx)];
-            *out = near.iter().fold((0.0, 0.0), |(sum, n), z| if z.is_nan() { (sum, n) } else { (sum + z, n + 1.0) });
+    let near = |k: usize, n: usize| k.saturating_sub(r)..(k + r + 1).min(n);
+    let (mut sum, mut n) = (0.0, 0.0);
+    for row in near(j, ny).map(|j| image.row(j).to_slice().expect("standard layout")) {
+        for z in row[near(i, nx)].iter().filter(|z| !z.is_nan()) {
+            (sum, n) = (sum + z, n + 1.0);
         }
     }
-    let mut out = Array2::zeros((ny, nx));
-    let mut sums = vec![(0.0f32, 0.0f32); nx];
-    for (j, mut out) in out.rows_mut().into_iter().enumerate() {
-        sums.fill((0.0, 0.0));
-        for row in along.rows().into_iter().skip(j.saturating_sub(r)).take((j + r + 1).min(ny) - j.saturating_sub(r)) {
-            sums.iter_mut().zip(row).for_each(|(s, v)| *s = (s.0 + v.0, s.1 + v.1));
-        }
-        out.iter_mut().zip(&sums).for_each(|(out, (sum, n))| *out = sum / n);
-    }
-    out
+    sum / n
 }
 
 #[cfg(test)]
@@ -125,14 +114,14 @@ mod tests {
         let plane = Array2::from_shape_fn((9, 11), |(j, i)| 3.0 * i as f32 - 4.0 * j as f32);
         let mut gap = plane.clone();
         gap[[4, 5]] = f32::NAN;
-        let (found, smooth) = (slope(&gap), smoothed(&gap, 1));
+        let (found, smooth) = (slope(&gap), |at| mean_around(&gap, at, 1));
         for ((j, i), s) in found.indexed_iter() {
             let is_known =
                 (1..8).contains(&j) && (1..10).contains(&i) && (j, i) != (4, 4) && (j, i) != (4, 6) && (j, i) != (3, 5) && (j, i) != (5, 5);
             assert!((*s - if is_known { 5.0 } else { 0.0 }).abs() < 1e-5, "{j} {i}");
         }
-        assert!((smooth[[4, 5]] - plane[[4, 5]]).abs() < 1e-5 && (smooth[[1, 1]] - plane[[1, 1]]).abs() < 1e-5);
-        assert!((smooth[[0, 0]] - (3.0 - 4.0) * 0.5).abs() < 1e-5);
-        assert!(smoothed(&Array2::from_elem((3, 3), f32::NAN), 1).iter().all(|z| z.is_nan()));
+        assert!((smooth([4, 5]) - plane[[4, 5]]).abs() < 1e-5 && (smooth([1, 1]) - plane[[1, 1]]).abs() < 1e-5);
+        assert!((smooth([0, 0]) - (3.0 - 4.0) * 0.5).abs() < 1e-5);
+        assert!(mean_around(&Array2::from_elem((3, 3), f32::NAN), [1, 1], 1).is_nan());
     }
 }

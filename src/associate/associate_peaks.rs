@@ -64,7 +64,8 @@ impl AssociatePeaks {
         let mut records = Vec::new();
         let part_of = PartIndex::new(&parts);
         let n_layers = patches.iter().map(Vec::len).max().unwrap_or(0);
-        let known = field.known.iter().map(|k| known_peak(k, n_layers));
+        let n_bands = layers().flat_map(|l| &l.peaks).map(|p| p.flux_njy.len()).next().unwrap_or(0);
+        let known = field.known.iter().map(|k| known_peak(k, n_layers, n_bands));
         for peak in layers().flat_map(|l| &l.peaks).cloned().chain(known) {
             match part_of.find(peak.pixel) {
                 Some(part) if is_good(&peak) => peaks[part].push(peak),
@@ -234,10 +235,19 @@ fn bands_of(patches: &[Vec<Layer>]) -> Vec<Vec<usize>> {
     layers.iter().map(|layer| (0..layers.len()).filter(|&i| is_of(&layers[i], layer)).collect()).collect()
 }
 
-fn known_peak(k: &KnownPosition, n_layers: usize) -> Peak {
+fn known_peak(k: &KnownPosition, n_layers: usize, n_bands: usize) -> Peak {
+    let unknown = |n: usize| vec![f32::NAN; n];
     let variance = (k.error_px * k.error_px) as f32;
     let layer = (n_layers + k.list) as u16;
-    Peak { covariance_px2: [variance, 0.0, variance], layer, seen_in: 0, ..Peak::bare(k.at, 0.0, 0) }
+    Peak {
+        covariance_px2: [variance, 0.0, variance],
+        layer,
+        seen_in: 0,
+        layer_significance: unknown(n_layers),
+        flux_njy: unknown(n_bands),
+        flux_err_njy: unknown(n_bands),
+        ..Peak::bare(k.at, 0.0, 0)
+    }
 }
 
 fn rejected(peak: Peak, parent_id: Option<i64>) -> PeakRecord {

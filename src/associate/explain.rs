@@ -71,7 +71,22 @@ pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
         }
     }
     drop_explained(&scene, &mut is_object);
-    (0..peaks.len()).map(|p| scene.explained(p, &is_object)).collect()
+    let mut outcomes: Vec<Outcome> = (0..peaks.len()).map(|p| scene.explained(p, &is_object)).collect();
+    // The peak whose template is the object's own is the one that stands for it.
+    let shown: Vec<usize> =
+        (0..peaks.len()).map(|p| if is_object[p] && !scene.is_known(&peaks[p]) { scene.stand_in[p] } else { p }).collect();
+    for outcome in &mut outcomes {
+        match &mut outcome.role {
+            Role::SameAs(o) => *o = shown[*o],
+            Role::ExplainedBy(by) => by.iter_mut().for_each(|o| *o = shown[*o]),
+            Role::Object | Role::Rejected(_) => {}
+        }
+    }
+    for (object, &peak) in shown.iter().enumerate().filter(|(object, peak)| object != *peak) {
+        outcomes[object].role = Role::SameAs(peak);
+        outcomes[peak].role = Role::Object;
+    }
+    outcomes
 }
 
 /// Takes out objects that the others explain, the least significant first, until all have odds above one.
@@ -282,10 +297,15 @@ impl<'a> Scene<'a> {
         let stands_for = || near.iter().copied().find(|&o| self.stand_in[o] == p);
         let role = if is_object[p] {
             Role::Object
-        } else if let Some(o) = stands_for().or_else(|| self.same(p, &near)) {
+        } else if let Some(o) = stands_for() {
             Role::SameAs(o)
         } else {
-            Role::ExplainedBy(self.explaining(p, &near, is_object))
+            // What several objects make together is none of them.
+            let by = self.explaining(p, &near, is_object);
+            match (by.as_slice(), self.same(p, &near)) {
+                ([one], Some(o)) if *one == o => Role::SameAs(o),
+                _ => Role::ExplainedBy(by),
+            }
         };
         Outcome { role, conditional, log_odds }
     }
@@ -335,6 +355,7 @@ mod tests {
             peak.best_layer = best as u16;
             peak.flux_njy = [0, 1].map(|b| height(b, WIDTHS[best]) as f32).to_vec();
             peak.flux_err_njy = vec![1.0; 2];
+            peak.layer_significance = WIDTHS.iter().flat_map(|&w| [height(0, w) as f32, height(1, w) as f32]).collect();
             peak
         };
         places.iter().map(of).collect()
@@ -342,7 +363,8 @@ mod tests {
 
     fn roles(peaks: &[Peak]) -> Vec<Role> {
         let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2 };
-        let field = Field { widths_px: &WIDTHS, bands_of: &[], prior: &prior, model_error: 0.1, position_error: 0.1, first_known: 3 };
+        let bands_of = [vec![0, 1], vec![2, 3], vec![4, 5]];
+        let field = Field { widths_px: &WIDTHS, bands_of: &bands_of, prior: &prior, model_error: 0.1, position_error: 0.1, first_known: 3 };
         explain(peaks, &field).into_iter().map(|e| e.role).collect()
     }
 
@@ -376,9 +398,8 @@ mod tests {
     fn noise_on_a_galaxy_and_a_star_in_a_wing() {
         let galaxy = [(50.0, 50.0, 6.0, [15.0, 15.0])];
         let mut on_galaxy = peaks(&galaxy, &[(0, 47.0, 52.0), (2, 50.0, 50.0)]);
-        // A bump of 2 σ, seen best as a point.
-        on_galaxy[0].best_layer = 0;
-        on_galaxy[0].flux_njy = [15.0, 15.0].map(|h| (h * overlap(6.0, 1.5, 13f64.sqrt()) + 1.4) as f32).to_vec();
+        // A bump of 2 σ.
+        on_galaxy[0].layer_significance[..2].iter_mut().for_each(|h| *h += 1.4);
         assert_eq!(roles(&on_galaxy), [Role::ExplainedBy(vec![1]), Role::Object]);
         let beside = [(50.0, 50.0, 1.5, [200.0, 200.0]), (53.5, 50.0, 1.5, [30.0, 30.0])];
         assert_eq!(roles(&peaks(&beside, &[(0, 50.0, 50.0), (0, 53.5, 50.0)])), [Role::Object, Role::Object]);
