@@ -10,7 +10,8 @@
 //! T² = Σ_b max(rest_b, 0)²/variance_b; [`Prior`] gives its odds.
 //!
 //! Peaks are chosen from the sharpest layer to the broadest, the highest first: one that the objects so far do not explain is a new object, or, where
-//! it is the same as one of them, shows that its template is too sharp, and takes its place. Then those that the others explain after all are dropped, the worst
+//! it is the same as one of them, shows that its template is too sharp, and lends it its own; the place stays that of the sharper layer, which neighbours
+//! disturb less. Then those that the others explain after all are dropped, the worst
 //! first. So several sharp peaks stand for the broad one between them, and a broad one for the noise on top of it.
 
 use super::outcome::{Outcome, Role};
@@ -71,22 +72,7 @@ pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
         }
     }
     drop_explained(&scene, &mut is_object);
-    let mut outcomes: Vec<Outcome> = (0..peaks.len()).map(|p| scene.explained(p, &is_object)).collect();
-    // The peak whose template is the object's own is the one that stands for it.
-    let shown: Vec<usize> =
-        (0..peaks.len()).map(|p| if is_object[p] && !scene.is_known(&peaks[p]) { scene.stand_in[p] } else { p }).collect();
-    for outcome in &mut outcomes {
-        match &mut outcome.role {
-            Role::SameAs(o) => *o = shown[*o],
-            Role::ExplainedBy(by) => by.iter_mut().for_each(|o| *o = shown[*o]),
-            Role::Object | Role::Rejected(_) => {}
-        }
-    }
-    for (object, &peak) in shown.iter().enumerate().filter(|(object, peak)| object != *peak) {
-        outcomes[object].role = Role::SameAs(peak);
-        outcomes[peak].role = Role::Object;
-    }
-    outcomes
+    (0..peaks.len()).map(|p| scene.explained(p, &is_object)).collect()
 }
 
 /// Takes out objects that the others explain, the least significant first, until all have odds above one.
