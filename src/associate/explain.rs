@@ -290,6 +290,8 @@ impl<'a> Scene<'a> {
             let by = self.explaining(p, &near, is_object);
             match (by.as_slice(), self.same(p, &near)) {
                 ([one], Some(o)) if *one == o => Role::SameAs(o),
+                // Not explained, and yet no object: it was taken for one of them.
+                (_, Some(o)) if log_odds > 0.0 => Role::SameAs(o),
                 _ => Role::ExplainedBy(by),
             }
         };
