@@ -147,6 +147,18 @@ def near(shape, x, y, r):
     return out
 
 
+def sizes(pixels):
+    """Pixels of every connected group."""
+    return np.bincount(label(pixels, np.ones((3, 3)))[0].ravel())[1:]
+
+
+def of_pixels(groups, n):
+    """Pixels in groups as a share of n, with the error of so many groups of these sizes."""
+    groups = np.array(groups, float)
+    total, error = groups.sum(), np.sqrt((groups**2).sum())
+    return f"{total:.0f} of {n}, in {len(groups)} groups ({1e6 * total / n:.0f} ± {1e6 * error / n:.0f} in a million)"
+
+
 def percent(hit):
     hit = np.asarray(hit, float)
     if len(hit) == 0:
@@ -184,7 +196,8 @@ def figures(folder, n, say):
         classes, counts = np.unique(clip.footprints["class"], return_counts=True)
         say(f"footprints, {title}: " + ", ".join(f"{c} {k}" for c, k in zip(classes, counts)))
 
-    n_clean = n_false = n_static = n_false_static = 0
+    n_clean = n_static = 0
+    false, false_static = [], []
     static_cut, static_mag, static_kind = [], [], []
     ray_hit, ray_share, ray_snr = [], [], []
     trail_hit, trail_snr = [], []
@@ -204,9 +217,9 @@ def figures(folder, n, say):
         around = near(shape, objects["x"][moving], objects["y"][moving], 30)
         good = usable & ~binary_dilation(is_ray | is_trail, iterations=3) & ~around
         n_clean += good.sum()
-        n_false += (cut & good).sum()
+        false.extend(sizes(cut & good))
         n_static += (usable & ~around).sum()
-        n_false_static += (cut_static & usable & ~around).sum()
+        false_static.extend(sizes(cut_static & usable & ~around))
         inside = (objects["x"] > 10) & (objects["x"] < shape[1] - 11) & (objects["y"] > 10) & (objects["y"] < shape[0] - 11)
         for i, x, y, ok in zip(ids, objects["x"], objects["y"], inside):
             if not ok or kind[i] not in ("star", "galaxy") or not usable[int(round(y)), int(round(x))]:
@@ -249,8 +262,8 @@ def figures(folder, n, say):
                 seen_snr[kind[i]].append(magnitude)
     static_cut, static_mag = np.array(static_cut), np.array(static_mag)
     say("pixels cut that have no artifact within 3 pixels, nor a variable, transient or mover within 30:")
-    say(f"  with artifacts elsewhere: {n_false} of {n_clean} ({1e6 * n_false / n_clean:.0f} in a million)")
-    say(f"  without any artifact: {n_false_static} of {n_static} ({1e6 * n_false_static / n_static:.0f} in a million)")
+    say(f"  with artifacts elsewhere: {of_pixels(false, n_clean)}")
+    say(f"  without any artifact: {of_pixels(false_static, n_static)}")
     say("static sources with a cut pixel within 2 of their centre, in an exposure (no artifacts; 30 pixels from what varies or moves):")
     for low in range(12, 22, 2):
         for k in ["star", "galaxy"]:
