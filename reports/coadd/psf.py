@@ -127,7 +127,9 @@ class Run:
             words = self.inputs[:, rows[0] : rows[1], columns[0] : columns[1]]
             is_cut = (words != words[:, :1, :1]).any() or self.is_near_edge(x, y, 4 * fwhm)
             kind = "flagged" if is_flagged else "edge in the cell or near, not flagged" if is_cut else "away"
-            found.append((kind, is_flagged, residual(star, model, fwhm, x - cx, y - cy)))
+            reach = int(np.ceil(fwhm))
+            is_beside = bool((mask[max(cy - reach, 0) : cy + reach + 1, max(cx - reach, 0) : cx + reach + 1] & self.inexact).any())
+            found.append((kind, is_beside, residual(star, model, fwhm, x - cx, y - cy)))
         return fwhm, found
 
     def matched(self):
@@ -179,6 +181,8 @@ def main():
                 histograms["direct"] = [("away from edges", rows[0][1]), ("across an edge, pixel by pixel", rows[2][1])]
         fwhm, found = of_all.proper()
         rows = [(kind, [f[2] for f in found if f[0] == kind]) for kind in ("away", "edge in the cell or near, not flagged", "flagged")]
+        rows.insert(2, ("the same, no pixel within a FWHM flagged", [f[2] for f in found if f[0] == rows[1][0] and not f[1]]))
+        rows.append(("all that are not flagged", rows[0][1] + rows[1][1]))
         table(f"{name}: proper coadd, FWHM {fwhm:.2f} px", rows)
         if name == "mix":
             histograms["proper"] = [("away from edges", rows[0][1]), ("edge in the cell or near, not flagged", rows[1][1])]
@@ -214,4 +218,5 @@ def draw(path, histograms):
     fig.savefig(path, dpi=110)
 
 
-main()
+if __name__ == "__main__":
+    main()

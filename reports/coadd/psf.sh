@@ -25,3 +25,4 @@ for seeing in 0.5 0.6 0.8 1.0; do
     pairs $seeing --set "camera.seeing_arcsec=[$seeing,$seeing]"
 done
 ${PYTHON:-python3} reports/coadd/psf.py "$out" reports/coadd/psf.png > reports/coadd/psf.txt
+${PYTHON:-python3} reports/coadd/psf_edges.py "$out" >> reports/coadd/psf.txt
