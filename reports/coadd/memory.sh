@@ -7,7 +7,7 @@ set -eu
 out=$1
 fathom=${FATHOM:-target/release/fathom}
 mkdir -p "$out"
-for case in ${CASES:-5:r 20:r 5:g,r,i,z 40:r}; do
+for case in ${CASES:-5:r 20:r 80:r 5:u,g,r,i,z,y}; do
     n=${case%%:*}
     bands=$(echo "${case##*:}" | sed 's/[a-z]/"&"/g')
     rm -rf "$out/run"
@@ -17,7 +17,7 @@ for case in ${CASES:-5:r 20:r 5:g,r,i,z 40:r}; do
             --set 'camera.size_px=[4096,4096]' --set 'sky_map.tract_cells=[64,64]' --set psf_matched.make=true --set combine.proper=true \
             --set 'combine.multi_band=["chi2","free"]' $resume 2>"$out/log" || { cat "$out/log"; exit 1; }
         resume=--resume
-        ${PYTHON:-python3} -c "import json, sys; t = json.load(open(sys.argv[1])); print(sys.argv[2], 'exposures in each of', sys.argv[3], sys.argv[4] + ':', round(t['peak_memory_mb_by_rank'][0]), 'MB,', round(t['cpu_s_by_rank'][0]), 'CPU s', flush=True)" "$out/run/timing.json" "$n" "${case##*:}" $phase
+        ${PYTHON:-python3} -c "import json, sys; t = json.load(open(sys.argv[1])); print(sys.argv[2], 'exposures in each of', sys.argv[3], sys.argv[4] + ':', round(t['peak_memory_mb_by_rank'][0]), 'MB,', round(t['cpu_s_by_rank'][0]), 'CPU s,', round(sum(p['seconds'] for p in t['phases'])), 's', flush=True)" "$out/run/timing.json" "$n" "${case##*:}" $phase
     done
     rm -rf "$out/run"
 done
