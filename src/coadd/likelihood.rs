@@ -184,23 +184,13 @@ impl<'a> Correlator<'a> {
         mut each: impl FnMut(usize, LikelihoodTerms),
     ) {
         self.masked_under(prepared, run, &mut scratch.masked);
-        scratch.c.resize(self.meta.psf.n_basis(), 0.0);
-        let reach = self.masked.reach() as i32;
+        self.lost_under(run, scratch);
         let background_njy2 = prepared.background_njy2();
         let (ny, nx) = background_njy2.dim();
         for (i, x, y) in near(&self.tiles, run) {
             let (ix, iy) = ((x + 0.5).floor() as i32, (y + 0.5).floor() as i32);
             let [s1, s2, s3] = self.sums.at(x, y);
-            let mut lost = [0.0; 3];
-            if !scratch.masked.is_empty() {
-                self.meta.psf.coefficients(PixelPoint::new(x, y), &mut scratch.c);
-            }
-            for &(mx, my) in scratch.masked.iter().filter(|(mx, my)| (mx - ix).abs() <= reach && (my - iy).abs() <= reach) {
-                let p = self.masked.value(&scratch.c, f64::from(mx) - x, f64::from(my) - y);
-                lost[0] += p;
-                lost[1] += p * p;
-                lost[2] += p * p * p;
-            }
+            let lost = if scratch.masked.is_empty() { [0.0; 3] } else { scratch.lost[i] };
             if s2 - lost[1] < MIN_GOOD_SHARE * s2 {
                 continue;
             }
@@ -216,6 +206,41 @@ impl<'a> Correlator<'a> {
                 omega: (s1 - lost[0]) * inverse_v,
             };
             each(i, terms);
+        }
+    }
+
+    /// What masked pixels take from the sums of every pixel of the run. Pixel by masked pixel: each reaches a few of the run's.
+    #[inline(always)]
+    fn lost_under(&self, run: &Run, scratch: &mut RunScratch) {
+        let RunScratch { masked, c, lost, near: pixels, coefficients } = scratch;
+        if masked.is_empty() {
+            return;
+        }
+        let n_basis = self.meta.psf.n_basis();
+        c.resize(n_basis, 0.0);
+        pixels.clear();
+        coefficients.clear();
+        for (i, x, y) in near(&self.tiles, run) {
+            pixels.push((i, x, y));
+            self.meta.psf.coefficients(PixelPoint::new(x, y), c);
+            coefficients.extend_from_slice(c);
+        }
+        lost.clear();
+        lost.resize(pixels.last().map_or(0, |p| p.0 + 1), [0.0; 3]);
+        let reach = f64::from(self.masked.reach() as i32) + 0.5;
+        for &(mx, my) in &*masked {
+            let (mx, my) = (f64::from(mx), f64::from(my));
+            for (&(i, x, y), c) in pixels.iter().zip(coefficients.chunks_exact(n_basis)) {
+                let (dx, dy) = (mx - x, my - y);
+                // Pixels whose nearest one is within the reach: [mx - reach, mx + reach) holds x + 1/2.
+                if dx > -reach && dx <= reach && dy > -reach && dy <= reach {
+                    let p = self.masked.value(c, dx, dy);
+                    let sums = &mut lost[i];
+                    sums[0] += p;
+                    sums[1] += p * p;
+                    sums[2] += p * p * p;
+                }
+            }
         }
     }
 
@@ -251,6 +276,11 @@ impl<'a> Correlator<'a> {
 pub(crate) struct RunScratch {
     masked: Vec<(i32, i32)>,
     c: Vec<f64>,
+    /// By the run's pixel: Σφ, Σφ², Σφ³ over masked pixels.
+    lost: Vec<[f64; 3]>,
+    /// Pixels of the run near the exposure, and their coefficients of the PSF's basis.
+    near: Vec<(usize, f64, f64)>,
+    coefficients: Vec<f64>,
 }
 
 /// One over the transform of the quintic B-spline sampled at the pixels (66, 26 and 1 over 120), `[kx, ky]` of a transform of side `n`.
