@@ -189,9 +189,9 @@ impl BandPsfMatcher<'_> {
         let (sigma, min_weight) = (input.sigma_njy as f32, self.config.min_kernel_weight as f32);
         let mut has_any = false;
         for (((at, value), image), variance) in convolved.indexed_iter().zip(&mut image_njy).zip(&mut variance_njy2) {
-            let lost = lost.as_ref().map_or(0.0, |lost| lost[at]);
-            // Kernels have negative wings: too much weight is as wrong as too little.
-            if lost.abs() > 1.0 - min_weight {
+            let [lost, power] = lost.as_ref().map_or([0.0; 2], |lost| lost[at]);
+            // Kernels have negative wings: too much weight is as wrong as too little; and where lost middle and lost wings cancel, the power tells.
+            if lost.abs().max(power) > 1.0 - min_weight {
                 continue;
             }
             let weight = 1.0 - lost;
@@ -231,23 +231,26 @@ impl BandPsfMatcher<'_> {
         }
     }
 
-    /// Share of the kernel that falls on bad pixels, on the tile; none where there are none. Overwrites what was last transformed.
-    fn lost(&self, warped: &Warped, kernels: &TileKernels, tile: &Box2, scratch: &mut PairScratch) -> Option<Array2<f32>> {
+    /// Shares of the kernel and of its power that fall on bad pixels, on the tile; none where there are none. Overwrites what was last transformed.
+    fn lost(&self, warped: &Warped, kernels: &TileKernels, tile: &Box2, scratch: &mut PairScratch) -> Option<Array2<[f32; 2]>> {
         if warped.bad.is_empty() {
             return None;
         }
         let (n, h) = (self.fft.n(), self.matching.half_width_px);
+        let middle = kernels.middle();
+        let per_power = middle.iter().map(|k| k * k).sum::<f64>().recip() as f32;
         if warped.bad.len() > MAX_SPARSE {
             scratch.pixels.fill(Complex32::ZERO);
             for &(j, i) in &warped.bad {
-                scratch.pixels[j as usize * n + i as usize].re = 1.0;
+                scratch.pixels[j as usize * n + i as usize] = Complex32::new(1.0, 1.0);
             }
             self.fft.forward(scratch, warped.pixels.nrows());
-            return Some(self.filtered(kernels, tile, scratch).mapv(|c| c.re));
+            // The second kernel is the first one squared.
+            return Some(self.filtered(kernels, tile, scratch).mapv(|c| [c.re, c.im * per_power]));
         }
-        let kernel = kernels.middle().mapv(|k| k as f32);
+        let kernel = middle.mapv(|k| [k as f32, (k * k) as f32 * per_power]);
         let (height, width) = tile.shape();
-        let mut lost = Array2::<f32>::zeros((height, width));
+        let mut lost = Array2::<[f32; 2]>::from_elem((height, width), [0.0; 2]);
         for &(row, column) in &warped.bad {
             // The bad pixel at (row, column) of the grown tile lies at (row - h, column - h) of the tile, and reaches h further.
             let (row, column) = (row as usize, column as usize);
@@ -256,7 +259,7 @@ impl BandPsfMatcher<'_> {
                 let from = &kernel.as_slice().expect("standard layout")[(j + 2 * h - row) * (2 * h + 1)..][..2 * h + 1];
                 let mut to = lost.row_mut(j);
                 let to = &mut to.as_slice_mut().expect("rows are contiguous")[first..last];
-                to.iter_mut().zip(&from[first + 2 * h - column..]).for_each(|(lost, k)| *lost += k);
+                to.iter_mut().zip(&from[first + 2 * h - column..]).for_each(|(lost, k)| *lost = [lost[0] + k[0], lost[1] + k[1]]);
             }
         }
         Some(lost)
