@@ -116,7 +116,10 @@ impl MapPlan {
                 });
                 psi
             });
-            for (m, (psi, phi)) in std::iter::once(own.clone()).chain(extended).zip(phis).enumerate() {
+            // Where a point says nothing, all that an extended source has is a tail of its profile over what is next to nothing.
+            let has_points = phis[0].mapv(|phi| phi > 0.0);
+            for (m, (psi, mut phi)) in std::iter::once(own.clone()).chain(extended).zip(phis).enumerate() {
+                phi.zip_mut_with(&has_points, |phi, has| *phi = if *has { *phi } else { 0.0 });
                 planes[(selection * n_morphologies + m) * n_bands + band] = Some(BandPlanes::new(psi, phi));
             }
         }
@@ -249,6 +252,20 @@ mod tests {
             }
         }
         assert_eq!(tile.statistic(&kinds[0], &bands).n_bands, multi_band::n_bands(&views));
+    }
+
+    /// An extended layer has no data where points have none, whatever is left of Φ_g there.
+    #[test]
+    fn extended_layers_end_with_the_data() {
+        let bbox = Box2::new(0, 0, 60, 60);
+        let kinds = [0.0, 0.4].map(|half_light_arcsec| LayerKind { selection: None, sed: Sed::Free, half_light_arcsec });
+        let phi = Array2::from_shape_fn((60, 60), |(_, i)| if i < 30 { 1.0f32 } else { 0.0 });
+        let tail = Array2::from_shape_fn((60, 60), |(_, i)| if i < 30 { 0.5f32 } else { 1e-12 });
+        let maps = LikelihoodMaps { coadd: "r".into(), bbox, psi: phi.clone(), phi, phi_extended: vec![(0.4, tail)], mask: None };
+        let tile = MapPlan::new(&kinds, &["r".to_owned()], 0.2).make(std::slice::from_ref(&maps), &bbox).unwrap();
+        let extended = tile.statistic(&kinds[1], &["r".to_owned()]);
+        assert!(extended.n_bands.indexed_iter().all(|((_, i), n)| *n == u8::from(i < 30)));
+        assert!(extended.values.iter().all(|v| *v < 10.0), "a tail over next to nothing");
     }
 
     /// Values that are no numbers are no data, and spoil nothing around them.
