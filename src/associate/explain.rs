@@ -6,12 +6,13 @@
 //! R_ij = 2 s_i s_j / (s_i² + s_j²) exp(-d² / (2 (s_i² + s_j²))),
 //!
 //! so that objects N of heights ν have amplitudes R⁻¹ν, and make of a place p whose overlaps with them are r the height r R⁻¹ ν. What a peak has beyond
-//! that has the variance 1 - r R⁻¹ r of noise, and that of the templates' errors. The significance of the rest, over all non-negative SEDs, is
+//! that has the variance 1 - r R⁻¹ r of noise, and that of the templates' errors: a share of what is predicted, and of the wings that bright stars and
+//! galaxies have where a Gaussian has ended. The significance of the rest, over all non-negative SEDs, is
 //! T² = Σ_b max(rest_b, 0)²/variance_b; [`Prior`] gives its odds.
 //!
 //! Peaks are chosen from the sharpest layer to the broadest, the highest first: one that the objects so far do not explain is a new object, or, where
-//! it is the same as one of them, shows that its template is too sharp, and lends it its own; the place stays that of the sharper layer, which neighbours
-//! disturb less. Then those that the others explain after all are dropped, the worst
+//! it is the same as one of them and higher, shows that its template is too sharp, and lends it its own (a star has wings that no Gaussian has, and is
+//! still highest in the sharpest layer); the place stays that of the sharper layer, which neighbours disturb less. Then those that the others explain after all are dropped, the worst
 //! first. So several sharp peaks stand for the broad one between them, and a broad one for the noise on top of it.
 
 use super::outcome::{Outcome, Role};
@@ -30,6 +31,12 @@ const MAX_NEIGHBOURS: usize = 12;
 const MIN_VARIANCE: f64 = 0.05;
 /// Keeps R away from singular.
 const RIDGE: f64 = 1e-3;
+/// Relative error of a flux in another template: gradients of colour, and neighbours whose light only the broader one takes.
+const COLOUR_ERROR: f64 = 0.2;
+/// Objects above this have wings that count wherever they are \[sigma\]:
+const BRIGHT: f64 = 50.0;
+/// those of a template that falls as (1 + d²/(2 β s²))^-β, as stars and galaxies do, where a Gaussian has ended.
+const WING_SLOPE: f64 = 2.0;
 /// Share of what is predicted from which on a neighbour is named as explaining it.
 const MIN_SHARE: f64 = 0.1;
 
@@ -66,24 +73,30 @@ pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
             is_object[p] = true;
         } else if scene.log_odds(p, &near) > 0.0 {
             match scene.same(p, &near) {
-                Some(object) => scene.stand_in[object] = p,
-                None => is_object[p] = true,
+                Some(object) if scene.height(p) > scene.height(scene.stand_in[object]) => scene.stand_in[object] = p,
+                Some(_) => {}
+                None => {
+                    is_object[p] = true;
+                    if scene.height(p) > BRIGHT {
+                        scene.bright.push(p);
+                    }
+                }
             }
         }
     }
-    drop_explained(&scene, &mut is_object);
+    drop_explained(&mut scene, &mut is_object);
     (0..peaks.len()).map(|p| scene.explained(p, &is_object)).collect()
 }
 
 /// Takes out objects that the others explain, the least significant first, until all have odds above one.
-fn drop_explained(scene: &Scene, is_object: &mut [bool]) {
-    let odds = |p: usize, is_object: &[bool]| scene.log_odds(scene.stand_in[p], &scene.neighbours(p, is_object));
-    let removable = |p: usize| !scene.is_known(&scene.peaks[p]);
-    let objects: Vec<usize> = (0..is_object.len()).filter(|&p| is_object[p] && removable(p)).collect();
+fn drop_explained(scene: &mut Scene, is_object: &mut [bool]) {
+    let odds = |scene: &Scene, p: usize, is_object: &[bool]| scene.log_odds(scene.stand_in[p], &scene.neighbours(p, is_object));
+    let removable = |scene: &Scene, p: usize| !scene.is_known(&scene.peaks[p]);
+    let objects: Vec<usize> = (0..is_object.len()).filter(|&p| is_object[p] && removable(scene, p)).collect();
     let mut current = vec![f64::INFINITY; is_object.len()];
     let mut queue: BTreeSet<(i64, usize)> = BTreeSet::new();
     for &p in &objects {
-        current[p] = odds(p, is_object);
+        current[p] = odds(scene, p, is_object);
         queue.insert((ordered(current[p]), p));
     }
     while let Some((_, worst)) = queue.pop_first() {
@@ -91,9 +104,10 @@ fn drop_explained(scene: &Scene, is_object: &mut [bool]) {
             break;
         }
         is_object[worst] = false;
-        for p in scene.neighbours(worst, is_object).into_iter().filter(|&p| removable(p)) {
+        scene.bright.retain(|p| *p != worst);
+        for p in scene.neighbours(worst, is_object).into_iter().filter(|&p| removable(scene, p)) {
             queue.remove(&(ordered(current[p]), p));
-            current[p] = odds(p, is_object);
+            current[p] = odds(scene, p, is_object);
             queue.insert((ordered(current[p]), p));
         }
     }
@@ -114,10 +128,14 @@ struct Scene<'a> {
     field: &'a Field<'a>,
     /// ν by band.
     heights: Vec<Vec<f64>>,
+    /// The band of a layer of one band, whose peaks have no other witness: in the other bands there is none.
+    own_band: Vec<Option<usize>>,
     /// Width of each peak's template \[pixel\].
     templates_px: Vec<f64>,
     /// For an object, the peak whose template and heights are its own.
     stand_in: Vec<usize>,
+    /// Objects so far that are bright.
+    bright: Vec<usize>,
     tree: RTree<GeomWithData<[f64; 2], usize>>,
     /// Beyond this no two templates overlap \[pixel\].
     reach_px: f64,
@@ -136,10 +154,13 @@ impl<'a> Scene<'a> {
         let tree = RTree::bulk_load(peaks.iter().enumerate().map(|(i, p)| GeomWithData::new([p.at.x, p.at.y], i)).collect());
         let widest = field.widths_px.iter().copied().fold(0.0, f64::max);
         let reach_px = 2.0 * widest * (-MIN_OVERLAP.ln()).sqrt();
+        let own_band = |p: &Peak| bands(p).and_then(|bands| bands.iter().position(|&l| l == usize::from(p.layer)));
         Self {
             heights: peaks.iter().map(heights).collect(),
+            own_band: peaks.iter().map(own_band).collect(),
             templates_px: peaks.iter().map(width).collect(),
             stand_in: (0..peaks.len()).collect(),
+            bright: Vec::new(),
             peaks,
             field,
             tree,
@@ -149,6 +170,18 @@ impl<'a> Scene<'a> {
 
     fn layer_width(&self, layer: u16) -> f64 {
         self.field.widths_px.get(usize::from(layer)).copied().unwrap_or(self.field.widths_px[0])
+    }
+
+    /// Bands that speak for a peak, and its heights in them.
+    fn witnesses(&self, p: usize) -> impl Iterator<Item = (usize, f64)> {
+        let own = self.own_band[p];
+        let all = self.heights[p].iter().copied().enumerate();
+        all.filter(move |(b, h)| h.is_finite() && own.is_none_or(|own| own == *b))
+    }
+
+    /// Significance over all bands.
+    fn height(&self, p: usize) -> f64 {
+        self.heights[p].iter().filter(|h| h.is_finite()).map(|h| h.max(0.0).powi(2)).sum::<f64>().sqrt()
     }
 
     fn is_known(&self, p: &Peak) -> bool {
@@ -165,6 +198,20 @@ impl<'a> Scene<'a> {
         let [s, t] = [p, q].map(|p| self.templates_px[p]);
         let sum = s * s + t * t;
         2.0 * s * t / sum * (-self.distance_sq(p, q) / (2.0 * sum)).exp()
+    }
+
+    /// What the bright objects' wings may make of the height of `p` in each band, at most.
+    fn wings(&self, p: usize) -> Vec<f64> {
+        let mut sums = vec![0.0; self.heights[p].len()];
+        for &q in self.bright.iter().filter(|&&q| q != p && self.stand_in[q] != p) {
+            let [s, t] = [p, self.stand_in[q]].map(|p| self.templates_px[p]);
+            let sum = s * s + t * t;
+            let wing = 2.0 * s * t / sum * (1.0 + self.distance_sq(p, q) / (2.0 * WING_SLOPE * sum)).powf(-WING_SLOPE);
+            for (sum, height) in sums.iter_mut().zip(&self.heights[self.stand_in[q]]) {
+                *sum += if height.is_finite() { wing * height.max(0.0) } else { 0.0 };
+            }
+        }
+        sums
     }
 
     /// Objects other than `p` that overlap with it, those that do most first.
@@ -211,18 +258,22 @@ impl<'a> Scene<'a> {
             return self.peaks[p].significance;
         }
         let (w, variance) = if near.is_empty() { (DVector::zeros(0), 1.0) } else { self.weights(p, near) };
+        let wings = self.wings(p);
         let mut sum = 0.0;
-        for (b, height) in self.heights[p].iter().enumerate().filter(|(_, h)| h.is_finite()) {
+        for (b, height) in self.witnesses(p) {
             let height_of = |q: usize| finite(self.heights[self.stand_in[q]].get(b).copied().unwrap_or(0.0));
-            let predicted: f64 = near.iter().zip(w.iter()).map(|(&q, w)| w * height_of(q)).sum();
+            // Light only adds: a weight may be negative, what all make together is not.
+            let predicted = near.iter().zip(w.iter()).map(|(&q, w)| w * height_of(q)).sum::<f64>().max(0.0);
             let rest = (height - predicted).max(0.0);
-            sum += rest * rest / (variance + (self.field.model_error * predicted).powi(2));
+            sum += rest * rest / (variance + (self.field.model_error * predicted.max(wings[b])).powi(2));
         }
-        sum.sqrt()
+        // Neighbours never make a peak more significant than it is alone.
+        let alone = self.witnesses(p).map(|(_, h)| h.max(0.0).powi(2)).sum::<f64>();
+        sum.min(alone).sqrt()
     }
 
     fn log_odds(&self, p: usize, near: &[usize]) -> f64 {
-        let n_bands = self.heights[p].iter().filter(|h| h.is_finite()).count().max(1);
+        let n_bands = self.witnesses(p).count().max(1);
         self.field.prior.log_odds(self.conditional(p, near), n_bands)
     }
 
@@ -270,7 +321,7 @@ impl<'a> Scene<'a> {
         }
         let scale = weighted(&|f, g| f * g) / own;
         let term = |((f, e), (g, h)): &((f64, f64), (f64, f64))| {
-            let variance = e * e + (scale * h).powi(2) + (self.field.model_error * f).powi(2);
+            let variance = e * e + (scale * h).powi(2) + (COLOUR_ERROR * f).powi(2);
             (f - scale * g).powi(2) / variance
         };
         pairs.iter().map(term).sum()
@@ -300,11 +351,10 @@ impl<'a> Scene<'a> {
 
     /// Objects that make what is predicted at `p`, the largest part first; the nearest object where none overlaps.
     fn explaining(&self, p: usize, near: &[usize], is_object: &[bool]) -> Vec<usize> {
-        let squares = |p: usize| self.heights[p].iter().filter(|h| h.is_finite()).map(|h| h * h).sum::<f64>().sqrt();
         let mut parts: Vec<(f64, usize)> = Vec::new();
         if !near.is_empty() {
             let (w, _) = self.weights(p, near);
-            parts = near.iter().zip(w.iter()).map(|(&q, w)| (w.abs() * squares(self.stand_in[q]), q)).collect();
+            parts = near.iter().zip(w.iter()).map(|(&q, w)| (w.abs() * self.height(self.stand_in[q]), q)).collect();
         }
         let total: f64 = parts.iter().map(|(part, _)| part).sum();
         parts.retain(|(part, _)| *part >= MIN_SHARE * total);
@@ -323,7 +373,7 @@ mod tests {
     use super::*;
     use crate::geometry::PixelPoint;
 
-    /// Layers of points and of templates twice and four times as broad.
+    /// Layers of points and of templates twice and four times as broad; those of their two bands follow, 3 to 8.
     const WIDTHS: [f64; 3] = [1.5, 3.0, 6.0];
 
     fn overlap(s: f64, t: f64, d: f64) -> f64 {
@@ -343,16 +393,17 @@ mod tests {
             peak.best_layer = best as u16;
             peak.flux_njy = [0, 1].map(|b| height(b, WIDTHS[best]) as f32).to_vec();
             peak.flux_err_njy = vec![1.0; 2];
-            peak.layer_significance = WIDTHS.iter().flat_map(|&w| [height(0, w) as f32, height(1, w) as f32]).collect();
+            let of_bands = WIDTHS.iter().flat_map(|&w| [height(0, w) as f32, height(1, w) as f32]);
+            peak.layer_significance = [f32::NAN; 3].into_iter().chain(of_bands).collect();
             peak
         };
         places.iter().map(of).collect()
     }
 
     fn roles(peaks: &[Peak]) -> Vec<Role> {
-        let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2 };
-        let bands_of = [vec![0, 1], vec![2, 3], vec![4, 5]];
-        let field = Field { widths_px: &WIDTHS, bands_of: &bands_of, prior: &prior, model_error: 0.1, position_error: 0.1, first_known: 3 };
+        let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2, n_layers: 3 };
+        let bands_of = [0, 1, 2, 0, 0, 1, 1, 2, 2].map(|w| vec![3 + 2 * w, 4 + 2 * w]);
+        let field = Field { widths_px: &WIDTHS, bands_of: &bands_of, prior: &prior, model_error: 0.1, position_error: 0.1, first_known: 9 };
         explain(peaks, &field).into_iter().map(|e| e.role).collect()
     }
 
@@ -387,7 +438,7 @@ mod tests {
         let galaxy = [(50.0, 50.0, 6.0, [15.0, 15.0])];
         let mut on_galaxy = peaks(&galaxy, &[(0, 47.0, 52.0), (2, 50.0, 50.0)]);
         // A bump of 2 σ.
-        on_galaxy[0].layer_significance[..2].iter_mut().for_each(|h| *h += 1.4);
+        on_galaxy[0].layer_significance[3..5].iter_mut().for_each(|h| *h += 1.4);
         assert_eq!(roles(&on_galaxy), [Role::ExplainedBy(vec![1]), Role::Object]);
         let beside = [(50.0, 50.0, 1.5, [200.0, 200.0]), (53.5, 50.0, 1.5, [30.0, 30.0])];
         assert_eq!(roles(&peaks(&beside, &[(0, 50.0, 50.0), (0, 53.5, 50.0)])), [Role::Object, Role::Object]);
@@ -395,13 +446,46 @@ mod tests {
         assert_eq!(roles(&peaks(&alone, &[(0, 50.0, 50.0), (1, 53.5, 50.0)]))[1], Role::ExplainedBy(vec![0]));
     }
 
+    /// A star with wings that no template has, 6 σ more than expected in the broad layer where it is lower: keeps its own template, and a neighbour
+    /// beyond, which the broad one would explain, stays an object.
+    #[test]
+    fn a_star_with_wings_keeps_its_template() {
+        let pair = [(50.0, 50.0, 1.5, [800.0, 800.0]), (59.0, 50.0, 1.5, [40.0, 40.0])];
+        let mut all = peaks(&pair, &[(0, 50.0, 50.0), (0, 59.0, 50.0), (2, 50.2, 50.0)]);
+        all[2].layer_significance[7..].iter_mut().for_each(|h| *h += 100.0);
+        let found = roles(&all);
+        assert_eq!(found, [Role::Object, Role::Object, Role::SameAs(0)]);
+    }
+
+    /// Beside two objects whose weights have opposite signs a peak is no more than it is alone.
+    #[test]
+    fn neighbours_make_no_peak_more_significant() {
+        let row = [(50.0, 50.0, 6.0, [300.0, 300.0]), (56.0, 50.0, 1.5, [60.0, 60.0])];
+        let mut all = peaks(&row, &[(2, 50.0, 50.0), (0, 56.0, 50.0), (0, 53.0, 50.0)]);
+        all[2].layer_significance[3..5].iter_mut().for_each(|h| *h = 3.0);
+        let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2, n_layers: 3 };
+        let bands_of = [0, 1, 2, 0, 0, 1, 1, 2, 2].map(|w| vec![3 + 2 * w, 4 + 2 * w]);
+        let field = Field { widths_px: &WIDTHS, bands_of: &bands_of, prior: &prior, model_error: 0.1, position_error: 0.1, first_known: 9 };
+        assert!(explain(&all, &field).iter().zip(&all).all(|(e, p)| e.conditional
+            <= p.layer_significance[3..5].iter().map(|h| f64::from(*h)).fold(0.0, f64::hypot).max(p.significance) + 1e-9));
+    }
+
+    /// A peak of one band has that band's evidence only: what the other has there is no peak.
+    #[test]
+    fn one_band_speaks_for_itself() {
+        let mut lone = peaks(&[(50.0, 50.0, 1.5, [4.0, 20.0])], &[(0, 50.0, 50.0)]);
+        assert_eq!(roles(&lone), [Role::Object]);
+        lone[0].layer = 3;
+        assert!(matches!(roles(&lone)[0], Role::ExplainedBy(_)));
+    }
+
     /// A known source stays an object, whatever explains it, and takes over what is seen at its place.
     #[test]
     fn known_sources_stay() {
         let star = [(50.0, 50.0, 1.5, [30.0, 20.0])];
         let mut all = peaks(&star, &[(0, 50.0, 50.0)]);
-        all.push(Peak { covariance_px2: [1e-4, 0.0, 1e-4], ..Peak::bare(PixelPoint::new(50.05, 50.0), 0.0, 3) });
-        all.push(Peak { covariance_px2: [1e-4, 0.0, 1e-4], ..Peak::bare(PixelPoint::new(58.0, 50.0), 0.0, 3) });
+        all.push(Peak { covariance_px2: [1e-4, 0.0, 1e-4], ..Peak::bare(PixelPoint::new(50.05, 50.0), 0.0, 9) });
+        all.push(Peak { covariance_px2: [1e-4, 0.0, 1e-4], ..Peak::bare(PixelPoint::new(58.0, 50.0), 0.0, 9) });
         assert_eq!(roles(&all), [Role::SameAs(1), Role::Object, Role::Object]);
     }
 

@@ -8,7 +8,7 @@ const MIN_HEIGHT: f64 = 3.0;
 const STEP: f64 = 0.01;
 
 /// Densities of a field.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Prior {
     /// Objects \[1/pixel²\].
     pub density_per_px2: f64,
@@ -16,17 +16,21 @@ pub(super) struct Prior {
     pub per_sigma_per_px2: f64,
     /// Curvature of the noise of the point-source layers \[1/pixel²\].
     pub l2_per_px2: f64,
+    /// Layers, each of which gives noise a chance.
+    pub n_layers: usize,
 }
 
 impl Prior {
-    /// ln of the odds that a peak of significance `t` over `n_bands` free bands is an object and not noise: densities by significance of both.
+    /// ln of the odds that a peak of significance `t` over `n_bands` free bands is an object and not the noise of any layer: densities by significance
+    /// of both.
     pub fn log_odds(&self, t: f64, n_bands: usize) -> f64 {
         let at = |t: f64| {
             let noise = (free_sed_peak_density(t - STEP, n_bands, self.l2_per_px2)
                 - free_sed_peak_density(t + STEP, n_bands, self.l2_per_px2))
                 / (2.0 * STEP);
             // Far out the density underflows: its logarithm goes as -t²/2.
-            if noise > 1e-250 { (self.per_sigma_per_px2 / noise).ln() } else { 0.5 * t * t }
+            let trials = self.n_layers.max(1) as f64;
+            if noise > 1e-250 { (self.per_sigma_per_px2 / (trials * noise)).ln() } else { 0.5 * t * t }
         };
         if t >= MIN_HEIGHT {
             return at(t);
@@ -44,9 +48,9 @@ mod tests {
     /// One band: the density of noise peaks falls as its derivative says; odds rise with significance, from below MIN_HEIGHT to far beyond underflow.
     #[test]
     fn odds_are_ratios_of_densities() {
-        let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2 };
+        let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2, n_layers: 3 };
         let slope = (normal_peak_density(4.99, 0.2) - normal_peak_density(5.01, 0.2)) / 0.02;
-        assert!((prior.log_odds(5.0, 1) - (6e-5 / slope).ln()).abs() < 1e-6);
+        assert!((prior.log_odds(5.0, 1) - (6e-5 / (3.0 * slope)).ln()).abs() < 1e-6);
         for n in [1, 3, 6] {
             let all: Vec<f64> = (0..400).map(|k| prior.log_odds(0.25 * f64::from(k), n)).collect();
             assert!(all.windows(2).all(|w| w[1] > w[0]), "{n}");
