@@ -5,7 +5,7 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use fathom::associate::{AssociateConfig, AssociateField, AssociatePeaks, Rules};
+use fathom::associate::{AssociateConfig, AssociateField, AssociatePeaks, PatchPeaks, Rules};
 use fathom::background::{BackgroundVariance, ExposureBackground, VisitProduct};
 use fathom::catalog::Table;
 use fathom::coadd::{CoaddConfig, MakeCoadd, MakePsfMatched, PsfMatchedConfig};
@@ -123,9 +123,8 @@ fn detect(c: &mut Criterion) {
     let bands = ["g", "r", "i"].map(String::from);
     let inner = Box2::new(0, 0, DETECT_SIDE, DETECT_SIDE);
     let (maps, frame) = detection_maps(inner, &bands);
-    let points = DetectConfig::default();
-    let seds = ["free_sed", "flat", "red", "blue", "bands"].map(String::from).to_vec();
-    let grid = DetectConfig { seds, morphologies_arcsec: vec![0.0, 0.4, 0.8, 1.6], ..points.clone() };
+    let grid = DetectConfig::default();
+    let points = DetectConfig { seds: vec!["free_sed".into(), "bands".into()], morphologies_arcsec: vec![0.0], ..grid.clone() };
     let cull = DetectConfig { strategy: Strategy::Cull, ..grid.clone() };
     let mut group = c.benchmark_group("detect");
     group.sample_size(10);
@@ -213,14 +212,21 @@ fn association_layers(side: i32) -> Vec<Layer> {
 
 fn associate(c: &mut Criterion) {
     let side = 4896;
-    let patches = [association_layers(side)];
-    let n = patches[0].iter().map(|l| l.peaks.len()).sum::<usize>();
-    let field = AssociateField { tract: Box2::new(0, 0, side, side), fwhm_px: 4.0, pixel_scale_arcsec: 0.2, known: &[] };
+    let layers = association_layers(side);
+    let n = layers.iter().map(|l| l.peaks.len()).sum::<usize>();
+    let found = PatchPeaks { layers, ..PatchPeaks::default() };
+    let tract = Box2::new(0, 0, side, side);
+    let field = AssociateField { tract, fwhm_px: 4.0, pixel_scale_arcsec: 0.2, known: &[], changing: &[] };
     let mut group = c.benchmark_group("associate");
     group.throughput(Throughput::Elements(n as u64)).sample_size(10);
     for rules in [Rules::Likelihood, Rules::Lsst] {
         let stage = AssociatePeaks::new(AssociateConfig { rules, ..AssociateConfig::default() }).unwrap();
-        group.bench_function(format!("{n} peaks, {rules:?}"), |b| b.iter(|| stage.run(&patches, &field).0.len()));
+        let run = || {
+            let seam = stage.seam(&found, &tract, &field);
+            let peaks_of = |_: usize| Ok::<_, ()>(found.clone());
+            stage.run(0, &[tract], &[seam], peaks_of, &field).unwrap().0.len()
+        };
+        group.bench_function(format!("{n} peaks, {rules:?}"), |b| b.iter(run));
     }
     group.finish();
 }

@@ -19,7 +19,7 @@ fn every_peak_ends_somewhere() {
         known(folder.path(), "id,ra,dec,epoch,pm_ra,pm_dec,position_error_mas\n7,150.1,2.2,56347.5,0,200,5\n8,151.0,2.2,56347.5,0,0,5\n");
     let one = folder.path().join("likelihood");
     launch::smoke(2, &one, &["--set", &list]);
-    let (parents, records) = fathom::format::parents::read(&one.join("main/parents.h5")).unwrap();
+    let (parents, records) = launch::parents(&one, "main");
     let n_layers = 3;
     let star: Vec<_> = records.iter().filter(|r| r.peak.layer >= n_layers).collect();
     let [star] = star.as_slice() else { panic!("{star:?}") };
@@ -38,7 +38,7 @@ fn every_peak_ends_somewhere() {
 
     let other = folder.path().join("lsst");
     launch::smoke(1, &other, &["--set", "associate.rules=lsst", "--reuse", launch::text(&one)]);
-    let (_, by_radii) = fathom::format::parents::read(&other.join("main/parents.h5")).unwrap();
+    let (_, by_radii) = launch::parents(&other, "main");
     assert_eq!(by_radii.len(), records.len() - 1);
     assert!(by_radii.iter().all(|r| r.decision != PeakDecision::Explained) && by_radii.iter().any(|r| r.decision == PeakDecision::Merged));
 }

@@ -259,7 +259,7 @@ fn patch_without_coverage() {
     let folder = launch::temporary();
     let more = ["--set", "sky_map.tract_cells=[16, 4]", "--set", "sky_map.patches=[4, 1]", "--set", "camera.size_px=[120, 120]"];
     launch::smoke(2, folder.path(), &more);
-    let (parents, _) = fathom::format::parents::read(&folder.path().join("main/parents.h5")).unwrap();
+    let (parents, _) = launch::parents(folder.path(), "main");
     assert!(!parents.is_empty());
     // The exposures cover the tract's centre ± 60 pixels, rotation and dither added: not its first and last 96.
     assert!(parents.iter().all(|p| p.footprint.spans.bbox().x0 > 60 && p.footprint.spans.bbox().x1() < 4 * 96 - 60));

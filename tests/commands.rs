@@ -2,7 +2,7 @@
 
 use crate::launch::{self, SMOKE};
 
-const PHASES: [&str; 18] = [
+const PHASES: [&str; 20] = [
     "sky",
     "expose",
     "visit",
@@ -15,9 +15,11 @@ const PHASES: [&str; 18] = [
     "psf-matched",
     "combine",
     "detect",
+    "seams",
     "associate",
     "deblend",
     "measure",
+    "sky-objects",
     "truth",
     "assess",
     "validate",
@@ -105,7 +107,9 @@ fn a_clean_run_warns_of_nothing() {
 #[test]
 fn status_counts_tasks() {
     let status = launch::solo(&["status", launch::text(launch::reference())]).ok();
-    for (phase, n) in [("sky", 1), ("expose", 4), ("visit", 4), ("coadd", 4), ("detect", 4), ("associate", 1), ("validate", 1)] {
+    for (phase, n) in
+        [("sky", 1), ("expose", 4), ("visit", 4), ("coadd", 4), ("detect", 4), ("seams", 4), ("associate", 4), ("validate", 1)]
+    {
         let line = status.stdout.lines().find(|l| l.trim_start().starts_with(phase)).unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(words[1..], [n.to_string().as_str(), "0", "0"], "{status}");

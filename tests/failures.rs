@@ -78,11 +78,12 @@ fn a_killed_rank_0_ends_all_ranks() {
     let out = launch::text(folder.path());
     let reference = launch::text(launch::reference());
     // Parents are redone: everything before is taken over.
-    let arguments = ["run", SMOKE, "--out", out, "--reuse", reference, "--set", "associate.model_error=0.06"];
-    let failed = launch::fathom_with(2, &arguments, &[("FATHOM_FAULT", "associate:main:kill")]);
+    let arguments =
+        ["run", SMOKE, "--out", out, "--reuse", reference, "--set", "associate.model_error=0.06", "--set", "sky_map.patches=[1, 1]"];
+    let failed = launch::fathom_with(2, &arguments, &[("FATHOM_FAULT", "associate:main/000_000:kill")]);
     assert_ne!(failed.status, Some(0), "{failed}");
     assert!(failed.seconds < 10.0, "{failed}");
-    names_the_killed(&failed, "rank 0: phase associate, task main");
+    names_the_killed(&failed, "rank 0: phase associate, task main/000_000");
 }
 
 /// A task that failed is shown until it is done.

@@ -1,5 +1,6 @@
 //! Starts the binary, with and without the launcher, one job at a time; reads what it left behind.
 
+use fathom::associate::{Parent, PeakRecord};
 use fathom::catalog::{ColumnData, Table};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -220,6 +221,20 @@ pub fn assert_same_products(found: &Path, expected: &Path, what: &str) {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{what}: other files");
     let differing: Vec<_> = found.iter().filter(|(path, bytes)| expected[*path] != **bytes).map(|(path, _)| path).collect();
     assert!(differing.is_empty(), "{what}: {differing:?} differ");
+}
+
+/// Parents of an arm, by id, and all peaks with their decisions: of all patches.
+pub fn parents(folder: &Path, arm: &str) -> (Vec<Parent>, Vec<PeakRecord>) {
+    let (mut parents, mut peaks) = (Vec::new(), Vec::new());
+    let of_patches = folder.join(arm).join("parents");
+    for file in files(&of_patches) {
+        let (some, decided) = fathom::format::parents::read(&of_patches.join(file)).unwrap();
+        parents.extend(some);
+        peaks.extend(decided);
+    }
+    parents.sort_by_key(|p| p.id);
+    peaks.sort_by_key(|r| (r.parent_id, r.peak.layer, r.peak.pixel.1, r.peak.pixel.0));
+    (parents, peaks)
 }
 
 /// A table of run.h5.

@@ -8,7 +8,7 @@ fn catalog_does_not_depend_on_patches() {
     let tables = |folder: &std::path::Path| ["catalog", "truth", "matches"].map(|name| launch::bits(&launch::run_table(folder, name)));
     let expected = tables(reference);
     // Something must cross a border of the patches, or the comparison shows little: parents of 2 x 2 and 3 x 3 patches.
-    let (parents, _) = fathom::format::parents::read(&reference.join("main/parents.h5")).unwrap();
+    let (parents, _) = launch::parents(reference, "main");
     for border in [48, 72, 96] {
         let crosses = |p: &&fathom::associate::Parent| {
             let b = p.footprint.spans.bbox();

@@ -22,7 +22,7 @@ fn products_do_not_depend_on_ranks_and_threads() {
 fn phases_one_by_one_make_the_same_run() {
     let reference = launch::reference();
     let folder = launch::temporary();
-    for phase in ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "assess", "validate"] {
+    for phase in ["sky", "expose", "visit", "coadd", "detect", "seams", "associate", "deblend", "measure", "truth", "assess", "validate"] {
         launch::solo(&[phase, launch::SMOKE, "--out", launch::text(folder.path())]).ok();
     }
     launch::assert_same_products(folder.path(), reference, "phase by phase");
@@ -37,7 +37,7 @@ fn resuming_a_finished_run_does_nothing() {
     // Taken over whole, by links, from the reference.
     launch::smoke(1, folder.path(), &["--reuse", launch::text(reference)]);
     let again = launch::solo(&["run", launch::SMOKE, "--out", out, "--resume"]).ok();
-    for phase in ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "assess", "validate"] {
+    for phase in ["sky", "expose", "visit", "coadd", "detect", "seams", "associate", "deblend", "measure", "truth", "assess", "validate"] {
         assert_eq!(again.tasks(phase).0, 0, "{phase}: {again}");
     }
     launch::assert_same_products(folder.path(), reference, "resumed");

@@ -8,7 +8,7 @@ fn changing_the_deblender_redoes_deblend_and_what_follows() {
     let reference = launch::reference();
     let folder = launch::temporary();
     let run = launch::smoke(2, folder.path(), &["--set", "deblend.symmetric.psf_chi2=1.4", "--reuse", launch::text(reference)]);
-    let before = [("sky", 1), ("expose", 4), ("visit", 4), ("coadd", 4), ("detect", 4), ("associate", 1)];
+    let before = [("sky", 1), ("expose", 4), ("visit", 4), ("coadd", 4), ("detect", 4), ("seams", 4), ("associate", 4)];
     for (phase, n) in before {
         assert_eq!(run.tasks(phase), (0, n), "{phase} was not taken over: {run}");
     }
@@ -29,7 +29,10 @@ fn changing_the_deblender_redoes_deblend_and_what_follows() {
     // Deblending knows of it, detection does not.
     let key = |folder: &std::path::Path, p: &str| fathom::format::product::key(&folder.join(p)).unwrap();
     assert_ne!(key(folder.path(), "main/blends/batch_00000.h5"), key(reference, "main/blends/batch_00000.h5"));
-    assert_eq!(key(folder.path(), "main/parents.h5"), key(reference, "main/parents.h5"));
+    for file in launch::files(&reference.join("main/parents")) {
+        let path = format!("main/parents/{}", file.display());
+        assert_eq!(key(folder.path(), &path), key(reference, &path));
+    }
 }
 
 /// The reused run is only read: products are linked, never changed in place.
@@ -55,7 +58,7 @@ fn threads_and_verbosity_are_in_no_key() {
     let folder = launch::temporary();
     let more = ["--threads", "1", "-v", "--reuse", launch::text(launch::reference())];
     let run = launch::smoke(1, folder.path(), &more);
-    for phase in ["sky", "expose", "visit", "coadd", "detect", "associate", "deblend", "measure", "truth", "assess", "validate"] {
+    for phase in ["sky", "expose", "visit", "coadd", "detect", "seams", "associate", "deblend", "measure", "truth", "assess", "validate"] {
         assert_eq!(run.tasks(phase).0, 0, "{phase}: {run}");
     }
 }

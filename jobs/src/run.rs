@@ -155,10 +155,6 @@ impl Run {
         PathBuf::from(&self.arms[arm].name).join("truth.h5")
     }
 
-    pub fn parents_path(&self, arm: usize) -> PathBuf {
-        PathBuf::from(&self.arms[arm].name).join("parents.h5")
-    }
-
     /// Product `<folder>/<patch>.h5` or `<folder>/<batch>.h5` of an arm.
     pub fn piece_path(&self, arm: usize, folder: &str, piece: &str) -> PathBuf {
         PathBuf::from(&self.arms[arm].name).join(folder).join(format!("{piece}.h5"))
@@ -435,7 +431,11 @@ impl Run {
         if let Some(found) = cache.get(&arm) {
             return Ok(found.clone());
         }
-        let parents = Arc::new(format::parents::read(&self.path(self.parents_path(arm)))?.0);
+        let of_patch = |p: Patch| Ok(format::parents::read(&self.path(self.piece_path(arm, "parents", &p.id.to_string())))?.0);
+        let pieces = self.tract.patches().into_iter().map(of_patch).collect::<Result<Vec<_>>>()?;
+        let mut parents: Vec<Parent> = pieces.into_iter().flatten().collect();
+        parents.sort_by_key(|p| p.id);
+        let parents = Arc::new(parents);
         cache.insert(arm, parents.clone());
         Ok(parents)
     }

@@ -1,4 +1,7 @@
 //! Joins footprints across layers and patch borders, and associates their peaks.
+//!
+//! In two steps, patch by patch: [`AssociatePeaks::seam`] says which footprints may go on in other patches; with the seams of all,
+//! [`AssociatePeaks::run`] makes the parents whose first pixel lies in a patch, from its layers and those of the patches that share one of them.
 
 use super::config::{AssociateConfig, AssociateError, Rules};
 use super::explain::{Field, explain};
@@ -7,11 +10,12 @@ use super::known::KnownPosition;
 use super::lsst_rules::lsst;
 use super::outcome::{Outcome, Rejection, Role};
 use super::prior::Prior;
+use super::seam::{PartIndex, Seam, SeamCounts, SeamPart, Seams, first_pixel};
 use super::split::split_at_saddles;
 use super::{Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, parent_id};
 use crate::detect::{Layer, Sed, is_good};
-use crate::footprint::{Footprint, Peak, PeakFate, Span, SpanSet};
-use crate::geometry::Box2;
+use crate::footprint::{Footprint, Peak, PeakFate, PeakMark, Span, SpanSet};
+use crate::geometry::{Box2, PixelPoint};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -32,6 +36,36 @@ pub struct AssociateField<'a> {
     pub pixel_scale_arcsec: f64,
     /// Known sources.
     pub known: &'a [KnownPosition],
+    /// Where difference images saw light that changes, by rows.
+    pub changing: &'a [ChangingLight],
+}
+
+/// Light of a difference image: a mover, a transient or a variable.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChangingLight {
+    /// What it is.
+    pub mark: PeakMark,
+    /// Its best pixel.
+    pub at: PixelPoint,
+}
+
+/// What detection found in a patch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PatchPeaks {
+    /// Its layers, the same in every patch.
+    pub layers: Vec<Layer>,
+    /// Peaks of the ladder of velocities.
+    pub movers: Vec<Peak>,
+    /// Peaks of some time windows.
+    pub transients: Vec<Peak>,
+}
+
+impl PatchPeaks {
+    /// What moves or flares on the maps of time windows.
+    fn changing(&self) -> impl Iterator<Item = ChangingLight> {
+        let of = |mark| move |p: &Peak| ChangingLight { mark, at: p.at };
+        self.movers.iter().map(of(PeakMark::Mover)).chain(self.transients.iter().map(of(PeakMark::Transient)))
+    }
 }
 
 /// Peaks of one parent, decided.
@@ -53,28 +87,85 @@ impl AssociatePeaks {
         Ok(Self { config })
     }
 
-    /// Parents of the tract, by id, and every peak with its decision.
-    ///
-    /// `patches`: the layers of every patch, in any order: the result does not depend on how the tract is cut.
+    /// What the other patches must know of this one.
     #[must_use]
-    pub fn run(&self, patches: &[Vec<Layer>], field: &AssociateField) -> (Vec<Parent>, Vec<PeakRecord>) {
-        let layers = || patches.iter().flatten();
-        let parts = self.parts(patches, field);
-        let mut peaks: Vec<Vec<Peak>> = vec![Vec::new(); parts.len()];
-        let mut records = Vec::new();
-        let part_of = PartIndex::new(&parts);
-        let n_layers = patches.iter().map(Vec::len).max().unwrap_or(0);
-        let n_bands = layers().flat_map(|l| &l.peaks).map(|p| p.flux_njy.len()).next().unwrap_or(0);
-        let known = field.known.iter().map(|k| known_peak(k, n_layers, n_bands));
-        for peak in layers().flat_map(|l| &l.peaks).cloned().chain(known) {
-            match part_of.find(peak.pixel) {
-                Some(part) if is_good(&peak) => peaks[part].push(peak),
-                part => records.push(rejected(peak, part.map(|p| id_of(&parts[p])))),
+    pub fn seam(&self, found: &PatchPeaks, patch: &Box2, field: &AssociateField) -> Seam {
+        let layers = &found.layers;
+        let inside = self.inside(layers, patch, field);
+        let is_beyond = |part: &SpanSet| part.bbox().intersect(&inside) != part.bbox();
+        let open = |part: SpanSet| SeamPart { first: first_pixel(&part), spans: outside(&part, &inside) };
+        let parts = self.parts(layers, patch, field).into_iter().filter(is_beyond).map(open).collect();
+        let is_near = |c: &ChangingLight| !inside.contains_point(c.at);
+        Seam { parts, changing: found.changing().filter(is_near).collect(), counts: SeamCounts::of(layers) }
+    }
+
+    /// Parents whose first pixel lies in a patch, by id, and their peaks with the decision on each; the peaks of the patch that are in no parent.
+    ///
+    /// The parents of all patches together do not depend on how the tract is cut.
+    ///
+    /// # Arguments
+    /// * `patch`: its place in `boxes`, which are all patches of the tract; `seams`: theirs, in the same order.
+    /// * `peaks_of`: what detection found in a patch, by its place; asked for those that share a parent with this one.
+    ///
+    /// # Errors
+    /// Those of `peaks_of`.
+    pub fn run<E>(
+        &self,
+        patch: usize,
+        boxes: &[Box2],
+        seams: &[Seam],
+        peaks_of: impl Fn(usize) -> Result<PatchPeaks, E>,
+        field: &AssociateField,
+    ) -> Result<(Vec<Parent>, Vec<PeakRecord>), E> {
+        let joined = Seams::new(seams);
+        let mut sharing = joined.patches_with_parts_of(|first| boxes[patch].contains(first.0, first.1));
+        sharing.insert(patch);
+        let mut own: BTreeMap<(i32, i32), (Vec<Span>, Vec<Peak>)> = BTreeMap::new();
+        let (mut records, mut summary) = (Vec::new(), Summary::default());
+        let mut changing_light: Vec<ChangingLight> = field.changing.iter().chain(seams.iter().flat_map(|s| &s.changing)).copied().collect();
+        for p in sharing {
+            let found = peaks_of(p)?;
+            changing_light.extend(found.changing());
+            let PatchPeaks { layers, movers, transients } = found;
+            let parts = self.parts(&layers, &boxes[p], field);
+            // A whole is named by its first pixel (row, column); the patch that has it makes the parent.
+            let whole = |part: &SpanSet| joined.whole_of(p, first_pixel(part));
+            let name = |(x, y): (i32, i32)| boxes[patch].contains(x, y).then_some((y, x));
+            let names: Vec<Option<(i32, i32)>> = parts.iter().map(|part| name(whole(part))).collect();
+            let index = PartIndex::new(&parts);
+            let n_layers = layers.len();
+            let n_bands = layers.iter().flat_map(|l| &l.peaks).map(|p| p.flux_njy.len()).next().unwrap_or(0);
+            for (part, name) in parts.iter().zip(&names) {
+                if let Some(name) = name {
+                    own.entry(*name).or_default().0.extend(part.spans());
+                }
+            }
+            let known = known_in(&boxes[p], field).map(|k| known_peak(k, n_layers, n_bands));
+            for peak in layers.iter().flat_map(|l| &l.peaks).cloned().chain(known) {
+                let part = index.find(peak.pixel);
+                match part.map(|part| names[part]) {
+                    Some(Some(name)) if is_good(&peak) => own.entry(name).or_default().1.push(peak),
+                    // In a parent of another patch: that one tells of it.
+                    Some(None) => {}
+                    Some(Some((y, x))) => records.push(rejected(peak, Some(parent_id(0, x, y)))),
+                    None if p == patch => records.push(rejected(peak, None)),
+                    None => {}
+                }
+            }
+            if p == patch {
+                let n_lists = field.n_lists();
+                let of = |(k, mark)| move |peak| changing(peak, mark, n_layers + n_lists + k, n_layers, n_bands);
+                records.extend(movers.into_iter().map(of((0, PeakMark::Mover))));
+                records.extend(transients.into_iter().map(of((1, PeakMark::Transient))));
+                summary = Summary::new(&layers, &joined.counts);
             }
         }
-        let summary = Summary::new(patches, n_layers);
-        let decide = |(spans, peaks): (SpanSet, Vec<Peak>)| (!peaks.is_empty()).then(|| (spans, self.decide(peaks, &summary, field)));
-        let decided: Vec<_> = parts.into_par_iter().zip(peaks).filter_map(decide).collect();
+        changing_light.sort_by(|a, b| a.at.y.total_cmp(&b.at.y));
+        let field = &AssociateField { changing: &changing_light, ..*field };
+        let decide = |(spans, peaks): (Vec<Span>, Vec<Peak>)| {
+            (!peaks.is_empty()).then(|| (SpanSet::from_spans(spans), self.decide(peaks, &summary, field)))
+        };
+        let decided: Vec<_> = own.into_values().collect::<Vec<_>>().into_par_iter().filter_map(decide).collect();
         let mut parents = Vec::new();
         for (spans, decided) in decided {
             self.add(spans, decided, field.fwhm_px, &mut parents, &mut records);
@@ -85,19 +176,36 @@ impl AssociatePeaks {
             record.parent_id = record.parent_id.filter(|id| parents.binary_search_by_key(id, |p| p.id).is_ok());
         }
         records.sort_by_key(|r| (r.parent_id, r.peak.layer, r.peak.pixel.1, r.peak.pixel.0));
-        (parents, records)
+        Ok((parents, records))
     }
 
-    /// Connected pixels of all layers, each grown by its own profile, and of the known sources.
-    fn parts(&self, patches: &[Vec<Layer>], field: &AssociateField) -> Vec<SpanSet> {
+    /// Growth of a layer's footprints \[pixel\].
+    fn growth_px(&self, broadening: f64, field: &AssociateField) -> i32 {
+        (self.config.grow_fwhm * field.fwhm_px * broadening).round() as i32
+    }
+
+    /// Pixels of a patch that footprints of others neither reach nor touch.
+    fn inside(&self, layers: &[Layer], patch: &Box2, field: &AssociateField) -> Box2 {
+        let radii = layers.iter().map(|l| self.growth_px(l.broadening, field));
+        let margin = radii.chain([self.growth_px(1.0, field)]).max().unwrap_or(0) + 1;
+        // Nothing comes over the border of the tract.
+        let along = |start: i32, end: i32, first: i32, last: i32| {
+            let (from, to) = (if start <= first { start } else { start + margin }, if end >= last { end } else { end - margin });
+            from..to.max(from)
+        };
+        let (p, t) = (patch, &field.tract);
+        Box2::from_ranges(along(p.x0, p.x1(), t.x0, t.x1()), along(p.y0, p.y1(), t.y0, t.y1()))
+    }
+
+    /// Connected pixels of all layers of a patch, each grown by its own profile, and of the known sources in it.
+    fn parts(&self, layers: &[Layer], patch: &Box2, field: &AssociateField) -> Vec<SpanSet> {
         // Those that grow alike are grown together.
         let mut by_growth: BTreeMap<i32, Vec<Span>> = BTreeMap::new();
-        for layer in patches.iter().flatten() {
-            let radius_px = (self.config.grow_fwhm * field.fwhm_px * layer.broadening).round() as i32;
-            by_growth.entry(radius_px).or_default().extend(layer.spans.spans());
+        for layer in layers {
+            by_growth.entry(self.growth_px(layer.broadening, field)).or_default().extend(layer.spans.spans());
         }
-        let of_known = field.known.iter().map(|k| k.at.pixel()).map(|(x, y)| Span { y, x0: x, x1: x });
-        by_growth.entry((self.config.grow_fwhm * field.fwhm_px).round() as i32).or_default().extend(of_known);
+        let of_known = known_in(patch, field).map(|k| k.at.pixel()).map(|(x, y)| Span { y, x0: x, x1: x });
+        by_growth.entry(self.growth_px(1.0, field)).or_default().extend(of_known);
         let grown =
             by_growth.into_iter().flat_map(|(radius_px, spans)| SpanSet::from_spans(spans).grown(radius_px, &field.tract).spans().to_vec());
         SpanSet::from_spans(grown.collect()).connected()
@@ -141,6 +249,9 @@ impl AssociatePeaks {
             }
         }
         let mut objects: Vec<usize> = (0..peaks.len()).filter(|&p| outcomes[p].role == Role::Object).collect();
+        for &o in &objects {
+            peaks[o].marks |= field.marks_at(peaks[o].at) | if is_known(&detected[o]) { PeakMark::Known.bit() } else { 0 };
+        }
         objects.sort_by(|&a, &b| peaks[b].significance.total_cmp(&peaks[a].significance).then(yx(&peaks[a]).cmp(&yx(&peaks[b]))));
         let mut rank_of = vec![None; peaks.len()];
         objects.iter().enumerate().for_each(|(k, &o)| rank_of[o] = Some(k as u32));
@@ -195,7 +306,23 @@ impl AssociatePeaks {
     }
 }
 
+impl AssociateField<'_> {
+    /// Number of lists of known sources.
+    fn n_lists(&self) -> usize {
+        self.known.iter().map(|k| k.list + 1).max().unwrap_or(0)
+    }
+
+    /// Marks of a peak by what changes within half an FWHM of it.
+    fn marks_at(&self, at: PixelPoint) -> u8 {
+        let reach_px = 0.5 * self.fwhm_px;
+        let first = self.changing.partition_point(|c| c.at.y < at.y - reach_px);
+        let rows = self.changing[first..].iter().take_while(|c| c.at.y <= at.y + reach_px);
+        rows.filter(|c| (c.at.x - at.x).hypot(c.at.y - at.y) <= reach_px).fold(0, |marks, c| marks | c.mark.bit())
+    }
+}
+
 /// What the layers say of the field, for all parents.
+#[derive(Default)]
 struct Summary {
     widths_px: Vec<f64>,
     bands_of: Vec<Vec<usize>>,
@@ -204,35 +331,59 @@ struct Summary {
 }
 
 impl Summary {
-    fn new(patches: &[Vec<Layer>], n_layers: usize) -> Self {
-        let of_layer = |i: usize| patches.iter().filter_map(move |p| p.get(i));
-        let first = |i: usize| of_layer(i).next();
-        // ρ(d) = exp(-l2 d²/2) is the overlap exp(-d²/(4 s²)) of a template with itself.
-        let width = |i: usize| first(i).map_or(1.0, |l| (2.0 * l.l2_per_px2.max(1e-6)).sqrt().recip());
-        let sharpest = (0..n_layers).min_by(|&a, &b| width(a).total_cmp(&width(b)).then(a.cmp(&b))).unwrap_or(0);
-        let area_px = of_layer(sharpest).map(|l| l.n_pixels).sum::<u64>().max(1) as f64;
-        let threshold = first(sharpest).map_or(5.0, |l| l.threshold);
-        let near = |s: f64| s < 2.0 * threshold;
-        let n_near = of_layer(sharpest).flat_map(|l| &l.peaks).filter(|p| is_good(p) && near(p.significance)).count() as f64;
-        let n_noise = of_layer(sharpest).flat_map(|l| &l.negative_peaks).filter(|p| near(p.significance)).count() as f64;
-        let n_all = of_layer(sharpest).flat_map(|l| &l.peaks).filter(|p| is_good(p)).count() as f64;
+    /// `layers`: of any patch; `counts`: of all together.
+    fn new(layers: &[Layer], counts: &SeamCounts) -> Self {
+        let sharpest = sharpest(layers).map(|i| &layers[i]);
+        let (threshold, l2_per_px2) = sharpest.map_or((5.0, 0.2), |l| (l.threshold, l.l2_per_px2));
+        let area_px = counts.n_pixels.max(1) as f64;
+        let near = counts.n_near as f64 - counts.n_negative as f64;
         let prior = Prior {
-            density_per_px2: n_all.max(1.0) / area_px,
-            per_sigma_per_px2: (n_near - n_noise).max(1.0) / (threshold * area_px),
-            l2_per_px2: first(sharpest).map_or(0.2, |l| l.l2_per_px2),
+            density_per_px2: counts.n_peaks.max(1) as f64 / area_px,
+            per_sigma_per_px2: near.max(1.0) / (threshold * area_px),
+            l2_per_px2,
+            n_layers: layers.len(),
         };
-        Self { widths_px: (0..n_layers.max(1)).map(width).collect(), bands_of: bands_of(patches), prior, first_known: n_layers as u16 }
+        let widths_px = if layers.is_empty() { vec![1.0] } else { layers.iter().map(width_px).collect() };
+        Self { widths_px, bands_of: bands_of(layers), prior, first_known: layers.len() as u16 }
     }
 }
 
+/// ρ(d) = exp(-l2 d²/2) is the overlap exp(-d²/(4 s²)) of a template with itself.
+fn width_px(layer: &Layer) -> f64 {
+    (2.0 * layer.l2_per_px2.max(1e-6)).sqrt().recip()
+}
+
+/// The layer of the narrowest sources, the first of equals.
+pub(super) fn sharpest(layers: &[Layer]) -> Option<usize> {
+    (0..layers.len()).min_by(|&a, &b| width_px(&layers[a]).total_cmp(&width_px(&layers[b])).then(a.cmp(&b)))
+}
+
 /// For every layer, the layers of single bands with its selection and morphology.
-fn bands_of(patches: &[Vec<Layer>]) -> Vec<Vec<usize>> {
-    let Some(layers) = patches.iter().max_by_key(|p| p.len()) else { return Vec::new() };
+fn bands_of(layers: &[Layer]) -> Vec<Vec<usize>> {
     let is_of = |band: &Layer, layer: &Layer| {
         let (a, b) = (&band.kind, &layer.kind);
         matches!(a.sed, Sed::Band(_)) && a.selection == b.selection && (a.half_light_arcsec - b.half_light_arcsec).abs() < 1e-9
     };
     layers.iter().map(|layer| (0..layers.len()).filter(|&i| is_of(&layers[i], layer)).collect()).collect()
+}
+
+/// Known sources whose pixel lies in a patch.
+fn known_in<'a>(patch: &'a Box2, field: &'a AssociateField) -> impl Iterator<Item = &'a KnownPosition> {
+    field.known.iter().filter(|k| {
+        let (x, y) = k.at.pixel();
+        patch.contains(x, y)
+    })
+}
+
+/// Pixels of a part outside a box.
+fn outside(part: &SpanSet, inside: &Box2) -> SpanSet {
+    let cut = |s: &Span| {
+        if s.y < inside.y0 || s.y >= inside.y1() || inside.is_empty() {
+            return [*s, Span { x1: s.x0 - 1, ..*s }];
+        }
+        [Span { x1: s.x1.min(inside.x0 - 1), ..*s }, Span { x0: s.x0.max(inside.x1()), ..*s }]
+    };
+    SpanSet::from_spans(part.spans().iter().flat_map(cut).collect())
 }
 
 fn known_peak(k: &KnownPosition, n_layers: usize, n_bands: usize) -> Peak {
@@ -264,6 +415,15 @@ fn rejected(peak: Peak, parent_id: Option<i64>) -> PeakRecord {
     }
 }
 
+/// What moves or flares on the maps of time windows is told of, and is no object of the static sky.
+fn changing(mut peak: Peak, mark: PeakMark, layer: usize, n_layers: usize, n_bands: usize) -> PeakRecord {
+    let unknown = |n: usize| vec![f32::NAN; n];
+    peak.layer = layer as u16;
+    (peak.layer_significance, peak.flux_njy, peak.flux_err_njy) = (unknown(n_layers), unknown(n_bands), unknown(n_bands));
+    peak.marks |= mark.bit();
+    PeakRecord { decision: PeakDecision::Rejected(Rejection::Changing), ..rejected(peak, None) }
+}
+
 fn id_of(spans: &SpanSet) -> i64 {
     let first = spans.spans()[0];
     parent_id(0, first.x0, first.y)
@@ -275,25 +435,6 @@ fn yx(peak: &Peak) -> (i32, i32) {
 
 fn distance_px(a: &Peak, b: &Peak) -> f64 {
     (a.at.x - b.at.x).hypot(a.at.y - b.at.y)
-}
-
-/// Finds the part that holds a pixel.
-struct PartIndex {
-    spans: Vec<(Span, usize)>,
-}
-
-impl PartIndex {
-    fn new(parts: &[SpanSet]) -> Self {
-        let mut spans: Vec<_> = parts.iter().enumerate().flat_map(|(i, p)| p.spans().iter().map(move |s| (*s, i))).collect();
-        spans.sort_unstable();
-        Self { spans }
-    }
-
-    fn find(&self, (x, y): (i32, i32)) -> Option<usize> {
-        let after = self.spans.partition_point(|(s, _)| (s.y, s.x0) <= (y, x));
-        let (span, part) = self.spans.get(after.checked_sub(1)?)?;
-        (span.y == y && span.x1 >= x).then_some(*part)
-    }
 }
 
 #[cfg(test)]
@@ -331,7 +472,24 @@ mod tests {
     }
 
     fn field<'a>(tract: &Box2, known: &'a [KnownPosition]) -> AssociateField<'a> {
-        AssociateField { tract: *tract, fwhm_px: FWHM, pixel_scale_arcsec: 0.2, known }
+        AssociateField { tract: *tract, fwhm_px: FWHM, pixel_scale_arcsec: 0.2, known, changing: &[] }
+    }
+
+    /// All patches one after another: every parent, and every peak.
+    fn run(stage: &AssociatePeaks, patches: &[(Box2, Vec<Layer>)], field: &AssociateField) -> (Vec<Parent>, Vec<PeakRecord>) {
+        let boxes: Vec<Box2> = patches.iter().map(|p| p.0).collect();
+        let of = |layers: &[Layer]| PatchPeaks { layers: layers.to_vec(), ..PatchPeaks::default() };
+        let seams: Vec<Seam> = patches.iter().map(|(bbox, layers)| stage.seam(&of(layers), bbox, field)).collect();
+        let peaks_of = |p: usize| Ok::<_, std::convert::Infallible>(of(&patches[p].1));
+        let (mut parents, mut records) = (Vec::new(), Vec::new());
+        for patch in 0..patches.len() {
+            let (p, r) = stage.run(patch, &boxes, &seams, peaks_of, field).unwrap();
+            parents.extend(p);
+            records.extend(r);
+        }
+        parents.sort_by_key(|p| p.id);
+        records.sort_by_key(|r| (r.parent_id, r.peak.layer, r.peak.pixel.1, r.peak.pixel.0));
+        (parents, records)
     }
 
     fn stage(change: impl Fn(&mut AssociateConfig)) -> AssociatePeaks {
@@ -349,13 +507,19 @@ mod tests {
         for rules in [Rules::Likelihood, Rules::Lsst] {
             let stage = stage(|c| c.rules = rules);
             let cut = |boxes: &[Box2]| {
-                let patches: Vec<_> = boxes.iter().map(|b| vec![layer(0, &first, b), layer(1, &second, b)]).collect();
-                stage.run(&patches, &field(&tract, &[]))
+                let patches: Vec<_> = boxes.iter().map(|b| (*b, vec![layer(0, &first, b), layer(1, &second, b)])).collect();
+                run(&stage, &patches, &field(&tract, &[]))
             };
             let whole = cut(&[tract]);
-            let halves = cut(&[Box2::new(50, 0, 50, 80), Box2::new(0, 0, 50, 80)]);
-            // NaN where the rules know no odds: compare what is printed.
-            assert_eq!(format!("{whole:?}"), format!("{halves:?}"));
+            let tiles = |w: i32, h: i32| {
+                let rows = (0..80 / h).flat_map(|j| (0..100 / w).map(move |i| Box2::new(i * w, j * h, w, h)));
+                rows.collect::<Vec<_>>()
+            };
+            // The last are narrower than what footprints grow by: a parent lies over many.
+            for boxes in [vec![Box2::new(50, 0, 50, 80), Box2::new(0, 0, 50, 80)], tiles(20, 20), tiles(5, 4)] {
+                // NaN where the rules know no odds: compare what is printed.
+                assert_eq!(format!("{whole:?}"), format!("{:?}", cut(&boxes)), "{} patches", boxes.len());
+            }
             let (parents, records) = whole;
             assert_eq!(parents.iter().map(|p| p.footprint.peaks.len()).collect::<Vec<_>>(), [1, 3, 1], "{rules:?}");
             assert_eq!(parents[0].footprint.peaks[0].seen_in, 0b11);
@@ -377,10 +541,11 @@ mod tests {
         (layers[1].broadening, layers[1].l2_per_px2) = (4.0, L2 / 16.0);
         layers[1].peaks[0].best_layer = 1;
         let stage = stage(|_| {});
-        let (parents, _) = stage.run(std::slice::from_ref(&layers), &field(&tract, &[]));
+        let all = |layers: &[Layer]| run(&stage, &[(tract, layers.to_vec())], &field(&tract, &[]));
+        let (parents, _) = all(&layers);
         assert_eq!(parents[0].footprint.spans.bbox().x1(), 57 + 2 + 16 + 1);
         layers[0].peaks[0].fate = PeakFate::Masked;
-        let (parents, records) = stage.run(std::slice::from_ref(&layers), &field(&tract, &[]));
+        let (parents, records) = all(&layers);
         assert_eq!((parents[0].footprint.peaks[0].pixel, records.len()), ((57, 40), 2));
         let masked = records.iter().find(|r| r.peak.pixel == (50, 40)).unwrap();
         assert_eq!(
@@ -388,7 +553,7 @@ mod tests {
             (PeakDecision::Rejected(Rejection::Masked), None, Some(parents[0].id))
         );
         layers[1].peaks[0].fate = PeakFate::Culled;
-        let (parents, records) = stage.run(&[layers], &field(&tract, &[]));
+        let (parents, records) = all(&layers);
         assert!(parents.is_empty() && records.iter().all(|r| r.parent_id.is_none()), "{records:?}");
     }
 
@@ -398,12 +563,35 @@ mod tests {
         let tract = Box2::new(0, 0, 100, 80);
         let layers = vec![layer(0, &[(20, 20, 9.0)], &tract)];
         let known = [(20.2, 20.1), (70.0, 60.0)].map(|(x, y)| KnownPosition { id: 1, list: 0, at: PixelPoint::new(x, y), error_px: 0.01 });
-        let (parents, records) = stage(|_| {}).run(&[layers], &field(&tract, &known));
+        let (parents, records) = run(&stage(|_| {}), &[(tract, layers)], &field(&tract, &known));
         assert_eq!(parents.iter().map(|p| p.footprint.peaks.len()).collect::<Vec<_>>(), [1, 1]);
         let seen = &parents[0].footprint.peaks[0];
         assert_eq!((seen.at, seen.significance, seen.seen_in), (known[0].at, 9.0, 1));
         assert_eq!(parents[1].footprint.peaks[0].at, known[1].at);
         assert_eq!(records.iter().filter(|r| r.decision == PeakDecision::Merged).count(), 1);
+        assert_eq!((seen.marks, parents[1].footprint.peaks[0].marks), (PeakMark::Known.bit(), PeakMark::Known.bit()));
+    }
+
+    /// An object where a difference image saw a transient is marked; a mover of the ladder is told of, and no object.
+    #[test]
+    fn what_changes_is_marked() {
+        let tract = Box2::new(0, 0, 100, 80);
+        let layers = vec![layer(0, &[(20, 20, 9.0), (60, 60, 9.0), (30, 60, 9.0)], &tract)];
+        let changing = [ChangingLight { mark: PeakMark::Transient, at: PixelPoint::new(21.0, 20.5) }];
+        let field = AssociateField { changing: &changing, ..field(&tract, &[]) };
+        let stage = stage(|_| {});
+        let mover = Peak { velocity_px_per_day: Some([1.0, 0.0]), ..Peak::bare(PixelPoint::new(80.0, 10.0), 7.0, 0) };
+        let flare = Peak::bare(PixelPoint::new(30.5, 59.0), 7.0, 0);
+        let found = PatchPeaks { layers, movers: vec![mover], transients: vec![flare] };
+        let seams = [stage.seam(&found, &tract, &field)];
+        let (parents, records) = stage.run(0, &[tract], &seams, |_| Ok::<_, ()>(found.clone()), &field).unwrap();
+        assert_eq!(
+            parents.iter().map(|p| p.footprint.peaks[0].marks).collect::<Vec<_>>(),
+            [PeakMark::Transient.bit(), PeakMark::Transient.bit(), 0]
+        );
+        let told: Vec<_> = records.iter().filter(|r| r.decision == PeakDecision::Rejected(Rejection::Changing)).collect();
+        let told: Vec<_> = told.iter().map(|r| (r.peak.pixel, r.peak.layer, r.child)).collect();
+        assert_eq!(told, [((80, 10), 1, None), ((31, 59), 2, None)]);
     }
 
     /// A row of ten objects, of which no more than four may stand together: split where their saddles are lowest, nothing lost.
@@ -417,10 +605,10 @@ mod tests {
             let height = if k == 4 || k == 7 { 1.0 } else { 9.0 };
             peak.saddle = Some(Saddle { height, significance: 3.0, higher: (5 + 8 * (k as i32 - 1), 10) });
         }
-        let (parents, records) = stage(|c| c.max_peaks = 4).run(&[layers.clone()], &field(&tract, &[]));
+        let (parents, records) = run(&stage(|c| c.max_peaks = 4), &[(tract, layers.clone())], &field(&tract, &[]));
         assert_eq!(parents.iter().map(|p| p.footprint.peaks.len()).collect::<Vec<_>>(), [4, 3, 3]);
         assert!(parents.iter().all(|p| p.split_from == Some(parents[0].id)));
-        let (whole, _) = stage(|_| {}).run(&[layers], &field(&tract, &[]));
+        let (whole, _) = run(&stage(|_| {}), &[(tract, layers)], &field(&tract, &[]));
         let area = |p: &[Parent]| p.iter().map(|p| p.footprint.spans.area()).sum::<usize>();
         assert_eq!((whole.len(), area(&whole)), (1, area(&parents)));
         for record in &records {

@@ -9,10 +9,12 @@ mod lsst_rules;
 mod outcome;
 mod parent;
 mod prior;
+mod seam;
 mod split;
 
-pub use associate_peaks::{AssociateField, AssociatePeaks};
+pub use associate_peaks::{AssociateField, AssociatePeaks, ChangingLight, PatchPeaks};
 pub use config::{AssociateConfig, AssociateError, KnownConfig, Rules};
 pub use known::{KnownPosition, KnownSource, on_tract};
 pub use outcome::Rejection;
 pub use parent::{Hypothesis, MAX_CHILDREN, Parent, PeakDecision, PeakKey, PeakRecord, object_id, parent_id};
+pub use seam::{Seam, SeamCounts, SeamPart};

@@ -14,6 +14,8 @@ pub enum Rejection {
     DeadZone,
     /// Seen in one layer only, and many in its parent are more significant (rules `lsst`).
     LowRank,
+    /// It moves or flares: the layers' tables of movers and transients have it.
+    Changing,
 }
 
 /// What a peak is to the others of its parent, which are named by their places.

@@ -2,6 +2,7 @@
 
 use super::nnls::nnls;
 use super::{Blend, DeblendError, Deblender, Template, Templates};
+use crate::footprint::PeakMark;
 use crate::geometry::Box2;
 use nalgebra::{DMatrix, DVector};
 use ndarray::Array2;
@@ -86,7 +87,9 @@ impl SymmetricDeblender {
         for with_shift in [false, true] {
             let fit = psf_fit(blend, inside, k, with_shift);
             let is_near = fit.by_band.iter().flatten().all(|[_, dx, dy]| dx.abs() < 1.0 && dy.abs() < 1.0);
-            if fit.dof > 0.0 && fit.chi2 < self.config.psf_chi2 * fit.dof && is_near {
+            // What moves or flares is a point, however badly the mean of its epochs looks like one.
+            let changes = blend.footprint.peaks[k].marks & (PeakMark::Mover.bit() | PeakMark::Transient.bit()) != 0;
+            if fit.dof > 0.0 && (changes || fit.chi2 < self.config.psf_chi2 * fit.dof) && is_near {
                 return Some(fit.by_band);
             }
         }

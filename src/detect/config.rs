@@ -40,10 +40,28 @@ pub struct DetectConfig {
     pub wavelengths_nm: BTreeMap<String, f64>,
     /// Strategy `cull`: nominal threshold of the search \[sigma\].
     pub search_threshold: f64,
-    /// Random blank positions at which the flux is measured, per arcmin².
+    /// Random blank positions that are measured like sources, per arcmin².
     pub sky_objects_per_arcmin2: f64,
     /// Search along a ladder of velocities.
     pub movers: MoversConfig,
+    /// Search for light that lasts some time windows.
+    pub transients: TransientsConfig,
+}
+
+/// Settings of the search for long transients on the maps of time windows: section `[detect.transients]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransientsConfig {
+    /// Threshold of what a window has more than the mean of all \[sigma\]; 0: no search.
+    pub threshold: f64,
+    /// Error of what a static source is expected to be in a window, relative to its flux.
+    pub model_error: f64,
+}
+
+impl Default for TransientsConfig {
+    fn default() -> Self {
+        Self { threshold: 0.0, model_error: 0.05 }
+    }
 }
 
 /// Settings of the search for movers on the maps of time windows: section `[detect.movers]`.
@@ -56,13 +74,24 @@ pub struct MoversConfig {
     pub step_fwhm: f64,
     /// Threshold of the stacks \[sigma\].
     pub threshold: f64,
-    /// What stands above this in the unshifted stack is static, and left out with an FWHM around it \[sigma\].
+    /// What stands above this in the unshifted stack is static, and left out with an FWHM around it, or subtracted for fast movers \[sigma\].
     pub static_threshold: f64,
+    /// By how much the stack along the motion must be better than that without, as √(ν² - ν₀²) \[sigma\]: less, and it may stand still.
+    pub motion_threshold: f64,
+    /// What stands above this is left out there, too \[sigma\].
+    pub bright_threshold: f64,
 }
 
 impl Default for MoversConfig {
     fn default() -> Self {
-        Self { fastest_arcsec_per_day: 0.0, step_fwhm: 0.75, threshold: 6.7, static_threshold: 6.0 }
+        Self {
+            fastest_arcsec_per_day: 0.0,
+            step_fwhm: 0.75,
+            threshold: 6.7,
+            motion_threshold: 3.5,
+            static_threshold: 12.0,
+            bright_threshold: 60.0,
+        }
     }
 }
 
@@ -74,14 +103,15 @@ impl Default for DetectConfig {
             threshold: 5.0,
             false_peaks_per_arcmin2: 0.0,
             calibration_mpx: 16,
-            seds: vec!["free_sed".into(), "bands".into()],
-            morphologies_arcsec: vec![0.0],
+            seds: ["free_sed", "flat", "red", "blue", "bands"].map(String::from).to_vec(),
+            morphologies_arcsec: vec![0.0, 0.4, 0.8, 1.6],
             selections: Vec::new(),
             sed: sed.map(|(name, slope)| (name.to_owned(), SedDefinition::power_law(slope))).into(),
             wavelengths_nm: BTreeMap::new(),
             search_threshold: 3.5,
             sky_objects_per_arcmin2: 0.0,
             movers: MoversConfig::default(),
+            transients: TransientsConfig::default(),
         }
     }
 }
@@ -139,6 +169,17 @@ impl DetectConfig {
         }
         if !(3.0..=100.0).contains(&m.threshold) || !(3.0..=1e6).contains(&m.static_threshold) {
             return Err(wrong("movers.threshold", format!("{}, static {}", m.threshold, m.static_threshold), "3..=100, static 3..=1e6"));
+        }
+        if !(0.0..=100.0).contains(&m.motion_threshold) {
+            return Err(wrong("movers.motion_threshold", m.motion_threshold.to_string(), "0..=100 sigma"));
+        }
+        if !(3.0..=1e6).contains(&m.bright_threshold) {
+            return Err(wrong("movers.bright_threshold", m.bright_threshold.to_string(), "3..=1e6 sigma"));
+        }
+        let t = &self.transients;
+        if !(t.threshold == 0.0 || (3.0..=100.0).contains(&t.threshold)) || !(0.0..=1.0).contains(&t.model_error) {
+            let found = format!("{}, model_error {}", t.threshold, t.model_error);
+            return Err(wrong("transients.threshold", found, "0 or 3..=100 sigma, model_error 0..=1"));
         }
         let radii = &self.morphologies_arcsec;
         let are_radii =
@@ -201,10 +242,10 @@ mod tests {
     fn the_grid_is_every_combination_once() {
         let bands = ["g", "r", "i"].map(String::from);
         let names = |c: &DetectConfig| c.layers(&bands).unwrap().iter().map(LayerKind::name).collect::<Vec<_>>();
-        let mut config = DetectConfig::default();
+        let mut config =
+            DetectConfig { seds: vec!["free_sed".into(), "bands".into()], morphologies_arcsec: vec![0.0], ..DetectConfig::default() };
         assert_eq!(names(&config), ["free_sed", "g", "r", "i"]);
-        config.seds = ["free_sed", "flat", "red", "blue", "bands"].map(String::from).to_vec();
-        config.morphologies_arcsec = vec![0.0, 0.4, 0.8, 1.6];
+        config = DetectConfig::default();
         let grid = names(&config);
         assert_eq!((grid.len(), grid[0].as_str(), grid[7].as_str(), grid[27].as_str()), (28, "free_sed", "free_sed:0.4", "i:1.6"));
         config.selections = vec!["sharp".into()];

@@ -55,6 +55,7 @@ struct MadeTile {
     layers: Vec<Found>,
     sky_objects: Vec<SkyObject>,
     movers: Vec<Peak>,
+    transients: Vec<Peak>,
 }
 
 /// What one layer of one tile gives.
@@ -133,8 +134,8 @@ impl DetectLayers {
         let tiles = grid.tiles(inner);
         let made = tiles.par_iter().map(|tile| self.tile(source, frame, &noise, inner, tile)).collect::<Result<Vec<_>, _>>()?;
         let mut found: Vec<Found> = self.searched().iter().map(|_| Found::default()).collect();
-        let (mut sky_objects, mut movers) = (Vec::new(), Vec::new());
-        for MadeTile { layers, sky_objects: sky, movers: moving } in made {
+        let (mut sky_objects, mut movers, mut transients) = (Vec::new(), Vec::new(), Vec::new());
+        for MadeTile { layers, sky_objects: sky, movers: moving, transients: flaring } in made {
             for (to, from) in found.iter_mut().zip(layers) {
                 to.spans.extend(from.spans);
                 to.peaks.extend(from.peaks);
@@ -143,9 +144,11 @@ impl DetectLayers {
             }
             sky_objects.extend(sky);
             movers.extend(moving);
+            transients.extend(flaring);
         }
         sky_objects.sort_by_key(|s| (s.pixel.1, s.pixel.0));
         movers.sort_by_key(|p: &Peak| (p.pixel.1, p.pixel.0));
+        transients.sort_by_key(|p: &Peak| (p.pixel.1, p.pixel.0));
         let layer = |((kind, noise), mut found): ((&LayerKind, &LayerNoise), Found)| {
             found.peaks.sort_by_key(|p| (p.pixel.1, p.pixel.0));
             found.negative_peaks.sort_by(|a, b| a.at.y.total_cmp(&b.at.y).then(a.at.x.total_cmp(&b.at.x)));
@@ -161,7 +164,7 @@ impl DetectLayers {
             }
         };
         let layers = self.searched().iter().zip(&noise).zip(found).map(layer).collect();
-        Ok(PatchLayers { layers, sky_objects, movers, threshold_offset: frame.threshold_offset })
+        Ok(PatchLayers { layers, sky_objects, movers, transients, threshold_offset: frame.threshold_offset })
     }
 
     fn tile<S: MapSource + ?Sized>(
@@ -191,7 +194,8 @@ impl DetectLayers {
             }
         }
         let sky_objects = self.sky_objects(&layers, frame, &own);
-        Ok(MadeTile { layers: found, sky_objects, movers: self.movers(source, frame, tile, &own)? })
+        let movers = self.movers(source, frame, tile, &own)?;
+        Ok(MadeTile { layers: found, sky_objects, movers, transients: self.transients(source, frame, tile, &own)? })
     }
 
     /// Peaks and spans of one layer on the pixels `own`.

@@ -105,6 +105,8 @@ pub struct PatchLayers {
     pub sky_objects: Vec<SkyObject>,
     /// Movers of the ladder of velocities, by pixel (y, x); their position is that in the middle of their window.
     pub movers: Vec<Peak>,
+    /// What is brighter over some time windows than on the mean of all, by pixel (y, x).
+    pub transients: Vec<Peak>,
     /// What calibration added to the nominal thresholds \[sigma\]; 0 without.
     pub threshold_offset: f64,
 }

@@ -45,6 +45,13 @@ impl Quadratic {
         (dx.abs() <= 1.0 && dy.abs() <= 1.0).then_some((dx, dy))
     }
 
+    /// Derivatives over x and y at an offset.
+    #[must_use]
+    pub fn gradient_at(&self, x: f64, y: f64) -> [f64; 2] {
+        let [gx, gy] = self.gradient;
+        [gx + 2.0 * self.cx * x + self.cxy * y, gy + 2.0 * self.cy * y + self.cxy * x]
+    }
+
     /// Value at an offset: the fit's change from the centre, on top of the measured centre, so that the fit's misfit of the peak's shape cancels.
     #[must_use]
     pub fn at(&self, x: f64, y: f64) -> f64 {

@@ -74,9 +74,9 @@ fn frame(tract: Box2) -> DetectFrame {
     DetectFrame { tract, cell_px: 64, fwhm_px: 3.5, autocorrelations, threshold_offset: 0.0, seed: 5 }
 }
 
-fn grid() -> DetectConfig {
-    let seds = ["free_sed", "flat", "red", "blue", "bands"].map(String::from).to_vec();
-    DetectConfig { seds, morphologies_arcsec: vec![0.0, 0.4, 0.8, 1.6], ..DetectConfig::default() }
+/// Points in the free SED and in single bands.
+fn points() -> DetectConfig {
+    DetectConfig { seds: vec!["free_sed".into(), "bands".into()], morphologies_arcsec: vec![0.0], ..DetectConfig::default() }
 }
 
 /// A source: place, half-light radius \[arcsec\], S/N in its matched fixed-SED layer, SED.
@@ -136,7 +136,7 @@ fn run(stage: &DetectLayers, maps: &[LikelihoodMaps], frame: &DetectFrame, inner
 /// 1 %, no other fixed SED or single band has more, and the best layer is a matched one.
 #[test]
 fn matched_layers_have_the_significance_of_theory() {
-    let stage = DetectLayers::new(&grid(), &bands(), PIXEL_ARCSEC).unwrap();
+    let stage = DetectLayers::new(&DetectConfig::default(), &bands(), PIXEL_ARCSEC).unwrap();
     let tract = Box2::new(0, 0, 768, 576);
     let kinds = stage.kinds();
     let mut sources = Vec::new();
@@ -177,7 +177,7 @@ fn matched_layers_have_the_significance_of_theory() {
 /// Positions of 350 stars at S/N 20 scatter by the covariance given: χ² of two degrees of freedom each, mean 2 ± 4 x 2/√350.
 #[test]
 fn position_errors_are_those_of_the_noise() {
-    let config = DetectConfig { seds: vec!["r".into(), "free_sed".into()], ..DetectConfig::default() };
+    let config = DetectConfig { seds: vec!["r".into(), "free_sed".into()], ..points() };
     let stage = DetectLayers::new(&config, &bands(), PIXEL_ARCSEC).unwrap();
     let side = FIELD_PX as i32;
     let tract = Box2::new(0, 0, side, side);
@@ -208,7 +208,7 @@ fn position_errors_are_those_of_the_noise() {
 /// over saddles at low heights); together, those within an FWHM counted once, they are fewer than the sum and more than any one.
 #[test]
 fn false_peaks_of_every_layer_are_as_predicted() {
-    let stage = DetectLayers::new(&grid(), &bands(), PIXEL_ARCSEC).unwrap();
+    let stage = DetectLayers::new(&DetectConfig::default(), &bands(), PIXEL_ARCSEC).unwrap();
     let frame = frame(Box2::new(0, 0, 64, 64));
     let found = stage.false_peaks(&frame, 6);
     let noise = stage.noise(&frame);
@@ -228,7 +228,11 @@ fn false_peaks_of_every_layer_are_as_predicted() {
 /// The offset for a rate, and the rate at that offset in other fields of blank sky, for both strategies: Poisson.
 #[test]
 fn calibrated_thresholds_give_the_rate_asked_for() {
-    let small = DetectConfig { seds: vec!["free_sed".into(), "red".into(), "r".into()], morphologies_arcsec: vec![0.0, 0.8], ..grid() };
+    let small = DetectConfig {
+        seds: vec!["free_sed".into(), "red".into(), "r".into()],
+        morphologies_arcsec: vec![0.0, 0.8],
+        ..DetectConfig::default()
+    };
     for strategy in [Strategy::Grid, Strategy::Cull] {
         // 4 per arcmin² is 4.4e-5 a pixel, so that 4 million pixels tell.
         let config = DetectConfig { strategy, false_peaks_per_arcmin2: 4.0, calibration_mpx: 4, ..small.clone() };
@@ -270,7 +274,7 @@ fn layouts_and_threads_do_not_matter() {
         seds: vec!["free_sed".into(), "red".into(), "i".into()],
         morphologies_arcsec: vec![0.0, 0.8],
         sky_objects_per_arcmin2: 5.0,
-        ..DetectConfig::default()
+        ..points()
     };
     for config in [DetectConfig { strategy: Strategy::Cull, ..config.clone() }, config] {
         let stage = DetectLayers::new(&config, &bands(), PIXEL_ARCSEC).unwrap();
@@ -317,7 +321,7 @@ fn culling_keeps_what_some_morphology_sees() {
     let star = |x: f64, snr: f64| Source { at: (x, 100.3), half_light_arcsec: 0.0, snr, sed: &flat };
     let disc = |x: f64| Source { at: (x, 300.0), half_light_arcsec: 0.8, snr: 8.5, sed: &flat };
     let sources = [star(80.0, 8.0), star(250.0, 12.0), disc(120.0), disc(240.0), disc(360.0)];
-    let config = DetectConfig { strategy: Strategy::Cull, morphologies_arcsec: vec![0.0, 0.8], ..DetectConfig::default() };
+    let config = DetectConfig { strategy: Strategy::Cull, morphologies_arcsec: vec![0.0, 0.8], ..points() };
     let stage = DetectLayers::new(&config, &bands(), PIXEL_ARCSEC).unwrap();
     let mut maps = scene(tract, &sources, &[0.8]);
     add_noise(&mut maps, &stage, &frame(tract), 2);
@@ -373,7 +377,7 @@ fn a_masked_core_makes_no_fake_peaks() {
         threshold_offset: 0.0,
         seed: 1,
     };
-    let stage = DetectLayers::new(&DetectConfig::default(), &["r".to_owned()], PIXEL_ARCSEC).unwrap();
+    let stage = DetectLayers::new(&points(), &["r".to_owned()], PIXEL_ARCSEC).unwrap();
     let found = run(&stage, &maps, &frame, &bbox);
     for layer in &found.layers {
         let good: Vec<&Peak> = layer.peaks.iter().filter(|p| is_good(p)).collect();
@@ -391,7 +395,7 @@ fn a_masked_core_makes_no_fake_peaks() {
 #[test]
 fn odd_maps() {
     let tract = Box2::new(0, 0, 320, 256);
-    let config = DetectConfig { morphologies_arcsec: vec![0.0, 0.4], sky_objects_per_arcmin2: 2.0, ..DetectConfig::default() };
+    let config = DetectConfig { morphologies_arcsec: vec![0.0, 0.4], sky_objects_per_arcmin2: 2.0, ..points() };
     let stage = DetectLayers::new(&config, &bands(), PIXEL_ARCSEC).unwrap();
     let with = |change: &dyn Fn(&mut LikelihoodMaps)| {
         let mut maps = scene(tract, &[], &[0.4]);
@@ -430,7 +434,7 @@ fn odd_maps() {
 #[test]
 fn a_footprint_of_a_hundred_thousand_peaks() {
     let tract = Box2::new(0, 0, 1280, 1280);
-    let config = DetectConfig { seds: vec!["r".into()], ..DetectConfig::default() };
+    let config = DetectConfig { seds: vec!["r".into()], ..points() };
     let stage = DetectLayers::new(&config, &bands(), PIXEL_ARCSEC).unwrap();
     let mut maps = scene(tract, &[], &[]);
     let scale = f64::sqrt(OPTICS[1].lag(0.0));
@@ -482,7 +486,7 @@ impl MapSource for Windows {
 fn movers_away_from_what_stands_still() {
     let tract = Box2::new(0, 0, 384, 320);
     let movers = MoversConfig { fastest_arcsec_per_day: 0.3, ..MoversConfig::default() };
-    let config = DetectConfig { seds: vec!["r".into()], movers, ..DetectConfig::default() };
+    let config = DetectConfig { seds: vec!["r".into()], movers, ..points() };
     let stage = DetectLayers::new(&config, &["r".to_owned()], PIXEL_ARCSEC).unwrap();
     let frame = frame(tract);
     let (lag0, (x, y), [vx, vy]) = (OPTICS[1].lag(0.0), (250.0, 120.0), [1.1, -0.6]);

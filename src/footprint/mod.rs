@@ -5,5 +5,5 @@ mod peak;
 mod span_set;
 
 pub use heavy::HeavyFootprint;
-pub use peak::{Footprint, NegativePeak, Peak, PeakFate, Saddle};
+pub use peak::{Footprint, NegativePeak, Peak, PeakFate, PeakMark, Saddle};
 pub use span_set::{Span, SpanSet};

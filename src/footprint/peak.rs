@@ -19,6 +19,31 @@ pub enum PeakFate {
     Duplicate,
 }
 
+/// What else is known of a peak; bits of [`Peak::marks`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeakMark {
+    /// A list of known sources has it.
+    Known,
+    /// It moves: a difference image, or the ladder of velocities, has seen it elsewhere at other times.
+    Mover,
+    /// It was not always there.
+    Transient,
+    /// Its light varies.
+    Variable,
+}
+
+impl PeakMark {
+    /// All marks.
+    pub const ALL: [Self; 4] = [Self::Known, Self::Mover, Self::Transient, Self::Variable];
+
+    /// Its bit in [`Peak::marks`].
+    #[must_use]
+    pub fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
 /// Where a peak hangs on a higher one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Saddle {
@@ -59,6 +84,8 @@ pub struct Peak {
     pub flags: u32,
     /// Whether it is taken for an object.
     pub fate: PeakFate,
+    /// What else is known of it, as bits ([`PeakMark`]); set by association.
+    pub marks: u8,
     /// Begin and end of the time window of its layer, MJD (TAI); none for the whole stack.
     pub window_mjd: Option<[f64; 2]>,
     /// Motion at which its exposures were stacked (x, y) \[pixel per day\]; none for static layers.
@@ -83,6 +110,7 @@ impl Peak {
             saddle: None,
             flags: 0,
             fate: PeakFate::Good,
+            marks: 0,
             window_mjd: None,
             velocity_px_per_day: None,
         }

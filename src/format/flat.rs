@@ -92,6 +92,7 @@ pub(super) fn put_peaks(parent: &Node, name: &str, lists: &[&[Peak]]) -> Result<
         "0: good; 1: shallower than masked pixels make a smooth light; 2: below the threshold of every layer; 3: duplicate",
         |p| fate_code(p.fate),
     )?;
+    put.column("marks", "", "bits: 1 in a list of known sources, 2 mover, 4 transient, 8 variable", |p| p.marks)?;
     put.rows("covariance", "pixel2", "of the position: xx, xy, yy [peak, 3]; infinite where not known", 3, |p, k| p.covariance_px2[k])?;
     put.rows("layer_significance", "", "significance in every layer at its position [peak, layer]; NaN without data", n_layers, |p, l| {
         p.layer_significance[l]
@@ -174,6 +175,7 @@ pub(super) fn take_peaks(parent: &Node, name: &str, n_items: usize) -> Result<Ve
     if let Some(odd) = fate.iter().find(|f| **f > 3) {
         return Err(group.wrong("fate", &odd.to_string(), "0, 1, 2 or 3"));
     }
+    let marks = group.column_of::<u8>("marks", n)?;
     let (saddle, dip) = (group.column_of::<f32>("saddle", n)?, group.column_of::<f32>("saddle_significance", n)?);
     let higher = take_rows::<i32>(&group, "higher_pixel", n, Some(2))?;
     let covariance = take_rows::<f32>(&group, "covariance", n, Some(3))?;
@@ -196,6 +198,7 @@ pub(super) fn take_peaks(parent: &Node, name: &str, n_items: usize) -> Result<Ve
         saddle: (!saddle[i].is_nan()).then(|| Saddle { height: saddle[i], significance: dip[i], higher: (higher[[i, 0]], higher[[i, 1]]) }),
         flags: flags[i],
         fate: [PeakFate::Good, PeakFate::Masked, PeakFate::Culled, PeakFate::Duplicate][usize::from(fate[i])],
+        marks: marks[i],
         window_mjd: pair(&window, i),
         velocity_px_per_day: pair(&velocity, i),
     };

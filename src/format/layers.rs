@@ -1,6 +1,6 @@
 //! `fathom-layers` files: detection layers of one patch.
 //!
-//! # Format, version 2
+//! # Format, version 3
 //!
 //! Root attributes: `n_layers` (u64), `threshold_offset` (f64, sigma: what calibration added to all nominal thresholds). The layers' own
 //! settings are the table `/layers` ([`super::table`]), a row a layer, in order:
@@ -38,10 +38,13 @@
 //! | `higher_pixel` | i32 `[peak, 2]` | pixel | pixel (column, row) of the peak beyond the saddle; its own without one |
 //! | `flags` | u32 | | mask planes of all bands on and around its pixel |
 //! | `fate` | u8 | | 0 good; 1 its dip is no deeper than what masked pixels make of a smooth light; 2 below the threshold in every layer; 3 on the slope of a higher one's maximum |
+//! | `marks` | u8 | | set by association, bits: 1 in a list of known sources, 2 mover, 4 transient, 8 variable |
 //! | `window_mjd` | f64 `[peak, 2]` | d | begin and end of its time window; NaN for the whole stack |
 //! | `velocity` | f64 `[peak, 2]` | pixel d-1 | motion at which it was stacked; NaN for static layers |
 //!
 //! `/movers`: peaks of the ladder of velocities, one item; their position is that in the middle of their window, their layer 0, seen in none.
+//!
+//! `/transients`: what is brighter over some time windows than on the mean of all, likewise; their window tells when.
 //!
 //! `/sky_objects`: random blank positions: `pixel_x`, `pixel_y` (i32), `flux_njy`, `flux_err_njy` (f32 `[position, band]`).
 //!
@@ -57,7 +60,7 @@ use crate::detect::{Layer, LayerKind, PatchLayers, Sed, SkyObject};
 use ndarray::Array2;
 use std::path::Path;
 
-const FORMAT: (&str, u32) = ("fathom-layers", 2);
+const FORMAT: (&str, u32) = ("fathom-layers", 3);
 
 /// Writes the layers of one patch.
 ///
@@ -79,6 +82,7 @@ pub fn write(path: &Path, key: &str, patch: &PatchLayers) -> Result<(), FormatEr
         put_peaks(&root, "peaks", &layers.iter().map(|l| l.peaks.as_slice()).collect::<Vec<_>>())?;
         put_negative_peaks(&root, &layers.iter().map(|l| l.negative_peaks.as_slice()).collect::<Vec<_>>())?;
         put_peaks(&root, "movers", &[&patch.movers])?;
+        put_peaks(&root, "transients", &[&patch.transients])?;
         put_sky_objects(&root, &patch.sky_objects)
     })
 }
@@ -161,8 +165,14 @@ pub fn read(path: &Path) -> Result<PatchLayers, FormatError> {
             n_pixels: n_pixels[i].unsigned_abs(),
         });
     }
-    let movers = take_peaks(&root, "movers", 1)?.remove(0);
-    Ok(PatchLayers { layers, sky_objects: take_sky_objects(&root)?, movers, threshold_offset: root.number("threshold_offset")? })
+    let [movers, transients] = [take_peaks(&root, "movers", 1)?.remove(0), take_peaks(&root, "transients", 1)?.remove(0)];
+    Ok(PatchLayers {
+        layers,
+        sky_objects: take_sky_objects(&root)?,
+        movers,
+        transients,
+        threshold_offset: root.number("threshold_offset")?,
+    })
 }
 
 fn take_sky_objects(root: &Node) -> Result<Vec<SkyObject>, FormatError> {

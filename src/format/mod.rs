@@ -28,6 +28,7 @@ mod patch_files;
 pub mod product;
 pub mod psf_matched;
 pub mod run;
+pub mod seams;
 pub mod table;
 pub mod truth;
 pub mod truth_limits;

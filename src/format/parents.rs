@@ -1,6 +1,6 @@
-//! `fathom-parents` files: parents of the tract, and every peak with its decision.
+//! `fathom-parents` files: the parents whose first pixel lies in a patch, and their peaks, each with its decision.
 //!
-//! # Format, version 3
+//! # Format, version 4
 //!
 //! Spans and peaks are stored as in [`super::layers`].
 //!
@@ -15,10 +15,10 @@
 //! | `/hypotheses/log_evidence` | f64 `[hypothesis]` | ln of its share among the parent's |
 //! | `/hypotheses/objects/offsets` | i64 `[hypothesis + 1]` | hypothesis i owns the rows `offsets[i]..offsets[i + 1]` of `objects` |
 //! | `/hypotheses/objects/layer`, `pixel_x`, `pixel_y` | u16, i32, i32 `[row]` | peaks that are its objects, by layer and pixel |
-//! | `/decisions/peaks` | peaks, one item | every layer's peak as detected, and every known source (layers after the last) |
+//! | `/decisions/peaks` | peaks, one item | every layer's peak as detected, every known source (layers after the last, one a list), and the patch's movers and transients (the two layers after those) |
 //! | `/decisions/has_parent` | u8 flag `[peak]` | 1: lies in a parent |
 //! | `/decisions/parent_id` | i64 `[peak]` | id of that parent; -1 without |
-//! | `/decisions/decision` | u8 `[peak]` | 0: founded an object, 1: merged into one, 2: explained by one or several; rejected: 3: a dip of masked pixels, 4: culled, 5: neither near nor far (`lsst`), 6: low rank (`lsst`) |
+//! | `/decisions/decision` | u8 `[peak]` | 0: founded an object, 1: merged into one, 2: explained by one or several; rejected: 3: a dip of masked pixels, 4: culled, 5: neither near nor far (`lsst`), 6: low rank (`lsst`), 7: a mover or transient of the time windows |
 //! | `/decisions/child` | i64 `[peak]` | index of its object among its parent's peaks; -1 if rejected |
 //! | `/decisions/distance_fwhm` | f64 `[peak]` | distance to that object's founding peak, in PSF FWHM; NaN without |
 //! | `/decisions/conditional_significance` | f64 `[peak]` | of what the other objects leave unexplained \[sigma\]; NaN where the rules do not ask |
@@ -33,10 +33,10 @@ use crate::associate::{Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, Re
 use crate::footprint::{Footprint, Peak};
 use std::path::Path;
 
-const FORMAT: (&str, u32) = ("fathom-parents", 3);
+const FORMAT: (&str, u32) = ("fathom-parents", 4);
 
 /// Decisions by their code in the file.
-const DECISIONS: [PeakDecision; 7] = [
+const DECISIONS: [PeakDecision; 8] = [
     PeakDecision::Kept,
     PeakDecision::Merged,
     PeakDecision::Explained,
@@ -44,6 +44,7 @@ const DECISIONS: [PeakDecision; 7] = [
     PeakDecision::Rejected(Rejection::Culled),
     PeakDecision::Rejected(Rejection::DeadZone),
     PeakDecision::Rejected(Rejection::LowRank),
+    PeakDecision::Rejected(Rejection::Changing),
 ];
 
 /// Writes parents and peaks.
@@ -75,7 +76,7 @@ pub fn write(path: &Path, key: &str, parents: &[Parent], peaks: &[PeakRecord]) -
         group.write_column(About::new("parent_id", "", "parent the peak lies in; -1 without"), &parent_ids)?;
         let code = |r: &PeakRecord| DECISIONS.iter().position(|d| *d == r.decision).expect("every decision has a code") as u8;
         let decisions: Vec<u8> = peaks.iter().map(code).collect();
-        let meaning = "0: founded an object, 1: merged into one, 2: explained; rejected: 3: masked, 4: culled, 5: dead zone, 6: low rank";
+        let meaning = "0: founded an object, 1: merged into one, 2: explained; rejected: 3: masked, 4: culled, 5: dead zone, 6: low rank, 7: changing";
         group.write_column(About::new("decision", "", meaning), &decisions)?;
         let children: Vec<i64> = peaks.iter().map(|r| r.child.map_or(-1, i64::from)).collect();
         group.write_column(About::new("child", "", "index of its object among its parent's peaks; -1 if rejected"), &children)?;

@@ -1,13 +1,13 @@
 //! Every format there and back, and what happens to files that are not what they should be.
 
 use super::*;
-use crate::associate::{Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, Rejection};
+use crate::associate::{ChangingLight, Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, Rejection, Seam, SeamCounts, SeamPart};
 use crate::background::{BackgroundMesh, BackgroundVariance, ExposureBackground, VisitProduct};
 use crate::catalog::{ColumnData, Table};
 use crate::coadd::{BandCoadd, CoaddInputRecord, Decision, NoiseCovariance, PsfAutocorrelation, WindowMaps};
 use crate::deblend::Deblended;
 use crate::detect::{Layer, LayerKind, PatchLayers, Sed, SkyObject};
-use crate::footprint::{Footprint, HeavyFootprint, NegativePeak, Peak, PeakFate, Saddle, Span, SpanSet};
+use crate::footprint::{Footprint, HeavyFootprint, NegativePeak, Peak, PeakFate, PeakMark, Saddle, Span, SpanSet};
 use crate::geometry::{Box2, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
 use crate::image::psf::PsfModel;
 use crate::image::{
@@ -361,6 +361,7 @@ fn peak(i: i32) -> Peak {
         saddle: (i % 2 == 0).then_some(Saddle { height: 4.5, significance: 1.25, higher: (-3, i) }),
         flags: 1 << 31 | 2,
         fate: if i == 2 { PeakFate::Masked } else { PeakFate::Good },
+        marks: i as u8 & 0b1111,
         window_mjd: (i == 3).then_some([60000.0, 60001.5]),
         velocity_px_per_day: (i == 3).then_some([0.5, -0.25]),
     }
@@ -389,6 +390,7 @@ fn layers_come_back() {
         ],
         sky_objects: vec![SkyObject { pixel: (4, -5), flux_njy: vec![1.0, -2.0], flux_err_njy: vec![0.5, 0.25] }],
         movers: vec![peak(3)],
+        transients: vec![peak(3), peak(4)],
         threshold_offset: 0.125,
     };
     layers::write(&path, "k", &written).unwrap();
@@ -459,6 +461,19 @@ fn parents_come_back() {
     assert_eq!(parents::read(&path).unwrap(), (parents, peaks));
     parents::write(&path, "k", &[], &[]).unwrap();
     assert_eq!(parents::read(&path).unwrap(), (vec![], vec![]));
+}
+
+#[test]
+fn seams_come_back() {
+    let folder = folder();
+    let path = folder.path().join("s.h5");
+    let part = |x| SeamPart { first: (x, -x), spans: spans(&[(x, 3, 7), (x + 1, 4, 4)]) };
+    let changing = vec![ChangingLight { mark: PeakMark::Transient, at: PixelPoint::new(3.5, -4.0) }];
+    let counts = SeamCounts { n_pixels: 100, n_peaks: 7, n_near: 5, n_negative: 2 };
+    for seam in [Seam { parts: vec![part(3), part(9)], changing, counts }, Seam::default()] {
+        seams::write(&path, "k", &seam).unwrap();
+        assert_eq!(seams::read(&path).unwrap(), seam);
+    }
 }
 
 #[test]

@@ -28,13 +28,14 @@ pub fn relink(run: &Run) -> Result<()> {
                 index.links.push((inside(&name), file, "/".to_owned()));
             }
         };
-        link("parents".into(), run.parents_path(arm));
         link("background".into(), run.background_path(arm));
         for patch in run.tract.patches() {
             link(format!("coadds/{}", patch.id), run.piece_path(arm, "coadd", &patch.id.to_string()));
             link(format!("combined/{}", patch.id), run.piece_path(arm, "combined", &patch.id.to_string()));
             link(format!("psf_matched/{}", patch.id), run.piece_path(arm, "psf_matched", &patch.id.to_string()));
             link(format!("layers/{}", patch.id), run.piece_path(arm, "layers", &patch.id.to_string()));
+            link(format!("parents/{}", patch.id), run.piece_path(arm, "parents", &patch.id.to_string()));
+            link(format!("sky_objects/{}", patch.id), run.piece_path(arm, "sky_objects", &patch.id.to_string()));
         }
         for e in &run.exposures {
             link(format!("exposures/{}", e.name), run.exposure_path(arm, &e.name));

@@ -1,10 +1,12 @@
-//! associate: parents of the whole tract, from the layers of all patches.
+//! associate: the parents that begin in a patch, from its layers and those of the patches that share a parent with it.
 
-use super::{Phase, Task, detect::Detect, keys_of};
+use super::{Phase, Task, detect::Detect, keys_of, patch_tasks, seams::Seams};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::{Context, Result, bail};
-use fathom::associate::{AssociateField, AssociatePeaks, KnownPosition, on_tract};
+use fathom::associate::{AssociateField, AssociatePeaks, ChangingLight, KnownPosition, PatchPeaks, Seam, on_tract};
+use fathom::footprint::PeakMark;
+use fathom::geometry::{Box2, PixelPoint};
 
 pub struct Associate;
 
@@ -14,47 +16,104 @@ impl Phase for Associate {
     }
 
     fn about(&self) -> &'static str {
-        "Joins footprints and peaks of all layers and patches, and known sources, to parents.\n\nReads: <arm>/layers/<patch>.h5 of all patches.\nWrites: <arm>/parents.h5."
+        "Joins footprints and peaks of all layers, and known sources, to the parents that begin in a patch.\n\nReads: <arm>/seams/<patch>.h5 of all patches, <arm>/layers/<patch>.h5 of those that share a parent, <arm>/clip.h5 if artifacts are looked for.\nWrites: <arm>/parents/<patch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
-        let mut config = product_key::section(&run.config.associate);
-        for known in &run.config.associate.known {
-            // The name of a file says nothing of what it holds.
-            config += &product_key::file(&known.path).with_context(|| format!("associate.known: {}", known.path.display()))?;
+        let config = settings_key(run)?;
+        let mut tasks = Vec::new();
+        for arm in 0..run.arms.len() {
+            let (layers, seams) = (keys_of(&Detect, run, arm)?, keys_of(&Seams, run, arm)?);
+            let inputs: Vec<&str> = layers.iter().chain(&seams).map(String::as_str).collect();
+            tasks.extend(patch_tasks(run, arm, "parents", [&config, ""], &inputs));
         }
-        let task = |arm: usize| {
-            let inputs = keys_of(&Detect, run, arm)?;
-            Ok(Task {
-                name: run.arms[arm].name.clone(),
-                path: run.parents_path(arm),
-                extra_paths: vec![],
-                key: product_key::key("associate", [config.as_str()].into_iter().chain(inputs.iter().map(String::as_str))),
-                cost: 1.0,
-                arm,
-                index: 0,
-                may_be_skipped: false,
-            })
-        };
-        (0..run.arms.len()).map(task).collect()
+        Ok(tasks)
     }
 
     fn run(&self, run: &Run, task: &Task) -> Result<()> {
-        let stage = AssociatePeaks::new(run.config.associate.clone())?;
-        let path = |p: &fathom::geometry::Patch| run.path(run.piece_path(task.arm, "layers", &p.id.to_string()));
-        let read = |p: &fathom::geometry::Patch| Ok(fathom::format::layers::read(&path(p))?.layers);
-        let patches = run.tract.patches().iter().map(read).collect::<Result<Vec<_>>>()?;
-        let known = known(run, task.arm)?;
-        let field = AssociateField {
-            tract: run.tract.bbox(),
-            fwhm_px: run.mean_fwhm_px(task.arm)?,
-            pixel_scale_arcsec: run.tract.config().pixel_scale_arcsec,
-            known: &known,
-        };
-        let (parents, peaks) = stage.run(&patches, &field);
+        let input = AssociateInput::new(run, task.arm)?;
+        let boxes: Vec<Box2> = run.tract.patches().iter().map(|p| p.bbox).collect();
+        let seam = |patch: usize| fathom::format::seams::read(&run.path(patch_path(run, task.arm, "seams", patch)));
+        let seams: Vec<Seam> = (0..boxes.len()).map(seam).collect::<Result<_, _>>()?;
+        let peaks_of = |patch: usize| peaks_of(run, task.arm, patch);
+        let (parents, peaks) = input.stage.run(task.index, &boxes, &seams, peaks_of, &input.field(run))?;
         fathom::format::parents::write(&run.path(&task.path), &task.key, &parents, &peaks)?;
         Ok(())
     }
+}
+
+/// The settings, and what the files hold that they name: the name of a file says nothing of that.
+pub(super) fn settings_key(run: &Run) -> Result<String> {
+    let mut config = product_key::section(&run.config.associate);
+    for known in &run.config.associate.known {
+        config += &product_key::file(&known.path).with_context(|| format!("associate.known: {}", known.path.display()))?;
+    }
+    Ok(config)
+}
+
+/// What detection found in a patch, by its place.
+pub(super) fn peaks_of(run: &Run, arm: usize, patch: usize) -> Result<PatchPeaks> {
+    let found = fathom::format::layers::read(&run.path(patch_path(run, arm, "layers", patch)))?;
+    Ok(PatchPeaks { layers: found.layers, movers: found.movers, transients: found.transients })
+}
+
+fn patch_path(run: &Run, arm: usize, folder: &str, patch: usize) -> std::path::PathBuf {
+    run.piece_path(arm, folder, &run.tract.patches()[patch].id.to_string())
+}
+
+/// The stage and what it must know of an arm's field.
+pub(super) struct AssociateInput {
+    pub stage: AssociatePeaks,
+    fwhm_px: f64,
+    known: Vec<KnownPosition>,
+    changing: Vec<ChangingLight>,
+}
+
+impl AssociateInput {
+    pub fn new(run: &Run, arm: usize) -> Result<Self> {
+        Ok(Self {
+            stage: AssociatePeaks::new(run.config.associate.clone())?,
+            fwhm_px: run.mean_fwhm_px(arm)?,
+            known: known(run, arm)?,
+            changing: changing(run, arm)?,
+        })
+    }
+
+    pub fn field(&self, run: &Run) -> AssociateField<'_> {
+        AssociateField {
+            tract: run.tract.bbox(),
+            fwhm_px: self.fwhm_px,
+            pixel_scale_arcsec: run.tract.config().pixel_scale_arcsec,
+            known: &self.known,
+            changing: &self.changing,
+        }
+    }
+}
+
+/// What the comparison of exposures took for movers, transients and variables, by rows.
+fn changing(run: &Run, arm: usize) -> Result<Vec<ChangingLight>> {
+    let mut all = Vec::new();
+    if !run.config.artifacts.find {
+        return Ok(all);
+    }
+    let path = run.path(run.clip_path(arm));
+    for band in &run.config.run.bands {
+        let table = fathom::format::clip::read_footprints(&path, band)?;
+        let in_file = || path.display().to_string();
+        let class = table.text("class").with_context(in_file)?;
+        let (x, y) = (table.i64("x").with_context(in_file)?, table.i64("y").with_context(in_file)?);
+        for (i, class) in class.iter().enumerate() {
+            let mark = match class.as_str() {
+                "mover" => PeakMark::Mover,
+                "transient" => PeakMark::Transient,
+                "variable" => PeakMark::Variable,
+                _ => continue,
+            };
+            all.push(ChangingLight { mark, at: PixelPoint::new(x[i] as f64, y[i] as f64) });
+        }
+    }
+    all.sort_by(|a, b| a.at.y.total_cmp(&b.at.y).then(a.at.x.total_cmp(&b.at.x)).then(a.mark.cmp(&b.mark)));
+    Ok(all)
 }
 
 /// Known sources on the tract at the mean time of its exposures.

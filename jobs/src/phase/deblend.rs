@@ -20,25 +20,27 @@ impl Phase for Deblend {
     }
 
     fn about(&self) -> &'static str {
-        "Shares the pixels of blends among their children.\n\nReads: <arm>/parents.h5, <arm>/coadd/<patch>.h5, PSFs of <arm>/exposures and <arm>/visit.\nWrites: <arm>/blends/<batch>.h5."
+        "Shares the pixels of blends among their children.\n\nReads: <arm>/parents/<patch>.h5, <arm>/coadd/<patch>.h5, PSFs of <arm>/exposures and <arm>/visit.\nWrites: <arm>/blends/<batch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
         let config = product_key::section(&run.config.deblend);
         let mut tasks = Vec::new();
-        for parents_task in Associate.tasks(run)? {
-            let arm = parents_task.arm;
-            let parents = run.parents(arm)?;
+        let of_parents = Associate.tasks(run)?;
+        for arm in 0..run.arms.len() {
+            let of_arm = || of_parents.iter().filter(|t| t.arm == arm);
+            let inputs: Vec<&str> = of_arm().map(|t| t.key.as_str()).collect();
+            let (Some(like), parents) = (of_arm().next(), run.parents(arm)?) else { continue };
             for (index, range) in batch::batches(&parents).into_iter().enumerate() {
                 let part = &parents[range];
                 let ids = format!("{}..={}", part[0].id, part[part.len() - 1].id);
                 tasks.push(Task {
                     name: format!("{}/{}", run.arms[arm].name, batch::name(index)),
                     path: run.piece_path(arm, "blends", &batch::name(index)),
-                    key: product_key::key("deblend", [config.as_str(), &parents_task.key, &ids]),
+                    key: product_key::key("deblend", [config.as_str(), &ids].into_iter().chain(inputs.iter().copied())),
                     cost: part.iter().map(batch::cost).sum(),
                     index,
-                    ..parents_task.clone()
+                    ..like.clone()
                 });
             }
         }

@@ -4,11 +4,11 @@ use super::{Phase, Task, batch, deblend::Deblend};
 use crate::product_key;
 use crate::run::Run;
 use anyhow::{Context, Result, anyhow};
-use fathom::associate::{Parent, object_id};
+use fathom::associate::{Parent, object_id, parent_id};
 use fathom::catalog::{ColumnData, Table};
 use fathom::coadd::CoaddPsf;
 use fathom::deblend::Deblended;
-use fathom::footprint::Peak;
+use fathom::footprint::{Footprint, Peak, PeakMark, Span, SpanSet};
 use fathom::format::coadd::Plane;
 use fathom::geometry::{Box2, PixelPoint};
 use fathom::image::MaskPlane;
@@ -53,7 +53,7 @@ impl Phase for Measure {
     }
 
     fn about(&self) -> &'static str {
-        "Measures parents and children in all bands.\n\nReads: <arm>/parents.h5, <arm>/blends/<batch>.h5, <arm>/coadd/<patch>.h5, PSFs of <arm>/exposures and <arm>/visit.\nWrites: <arm>/catalog/<batch>.h5."
+        "Measures parents and children in all bands.\n\nReads: <arm>/parents/<patch>.h5, <arm>/blends/<batch>.h5, <arm>/coadd/<patch>.h5, PSFs of <arm>/exposures and <arm>/visit.\nWrites: <arm>/catalog/<batch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {
@@ -76,7 +76,8 @@ impl Phase for Measure {
             .into_par_iter()
             .map(|i| {
                 let blend = blends.get(&parents[i].id);
-                measure_parent(run, task.arm, &stage, &parents, i, blend).with_context(|| format!("parent {}", parents[i].id))
+                let measured = measure_parent(run, task.arm, &stage, &parents, Subject::Parent(i), blend);
+                measured.with_context(|| format!("parent {}", parents[i].id))
             })
             .collect::<Result<_>>()?;
         let entries: Vec<Entry> = entries.into_iter().flatten().collect();
@@ -86,16 +87,43 @@ impl Phase for Measure {
     }
 }
 
+/// Measures blank positions as sources are, with the light of every parent left out; the table of the catalog.
+pub(super) fn measure_blank(run: &Run, arm: usize, pixels: &[(i32, i32)]) -> Result<Table> {
+    let stage = MeasureSources::new(&run.config.measure)?;
+    let parents = run.parents(arm)?;
+    let blank = |&(x, y): &(i32, i32)| {
+        let peak = Peak::bare(PixelPoint::new(f64::from(x), f64::from(y)), 0.0, 0);
+        let spans = SpanSet::from_spans(vec![Span { y, x0: x, x1: x }]);
+        let footprint = Footprint { spans, peaks: vec![Peak { seen_in: 0, ..peak }] };
+        let parent = Parent { id: parent_id(0, x, y), split_from: None, footprint, hypotheses: Vec::new() };
+        measure_parent(run, arm, &stage, &parents, Subject::Blank(&parent), None).with_context(|| format!("blank position ({x}, {y})"))
+    };
+    let entries: Vec<Vec<Entry>> = pixels.par_iter().map(blank).collect::<Result<_>>()?;
+    to_table(run, &stage.columns(&run.config.run.bands), &entries.into_iter().flatten().collect::<Vec<_>>())
+}
+
+/// What is measured.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    /// A parent, by its place in the list.
+    Parent(usize),
+    /// A blank position.
+    Blank(&'a Parent),
+}
+
 /// The row of a parent, and those of its children if it is a blend.
 fn measure_parent(
     run: &Run,
     arm: usize,
     stage: &MeasureSources,
     parents: &[Parent],
-    index: usize,
+    subject: Subject,
     blend: Option<&Deblended>,
 ) -> Result<Vec<Entry>> {
-    let parent = &parents[index];
+    let (parent, index) = match subject {
+        Subject::Parent(i) => (&parents[i], Some(i)),
+        Subject::Blank(parent) => (parent, None),
+    };
     let bands = &run.config.run.bands;
     let mosaic = run.mosaic(arm)?;
     let scale = run.config.sky_map.pixel_scale_arcsec;
@@ -226,7 +254,7 @@ enum Owner {
 }
 
 /// Owner of every pixel of a box. Parents are ordered by their first row, so that those that can reach the box are near in the list.
-fn owners(parents: &[Parent], index: usize, bbox: &Box2) -> Array2<Owner> {
+fn owners(parents: &[Parent], index: Option<usize>, bbox: &Box2) -> Array2<Owner> {
     let mut owner = Array2::from_elem(bbox.shape(), Owner::Nobody);
     for (i, parent) in parents.iter().enumerate() {
         let spans = parent.footprint.spans.spans();
@@ -236,7 +264,7 @@ fn owners(parents: &[Parent], index: usize, bbox: &Box2) -> Array2<Owner> {
         if spans[spans.len() - 1].y < bbox.y0 {
             continue;
         }
-        let value = if i == index { Owner::Own } else { Owner::Other };
+        let value = if Some(i) == index { Owner::Own } else { Owner::Other };
         for span in spans.iter().filter(|s| s.y >= bbox.y0 && s.y < bbox.y1()) {
             for x in span.x0.max(bbox.x0)..=span.x1.min(bbox.x1() - 1) {
                 owner[[(span.y - bbox.y0) as usize, (x - bbox.x0) as usize]] = value;
@@ -258,6 +286,14 @@ const CORE_FLAGS: [(&str, MaskPlane, &str); 3] = [
     ("saturated", MaskPlane::Sat, "a saturated pixel under the core"),
     ("inexact_psf", MaskPlane::InexactPsf, "the PSF model is not exact at the core: an exposure is masked there"),
     ("no_data", MaskPlane::NoData, "pixels without data at the core"),
+];
+
+/// Flags of the catalog that say what else is known of an object.
+const MARKS: [(&str, PeakMark, &str); 4] = [
+    ("is_known", PeakMark::Known, "a list of known sources has it"),
+    ("is_mover", PeakMark::Mover, "the comparison of exposures saw it move"),
+    ("is_transient", PeakMark::Transient, "the comparison of exposures saw it appear or fade"),
+    ("is_variable", PeakMark::Variable, "the comparison of exposures saw it vary"),
 ];
 
 fn to_table(run: &Run, columns: &[ColumnSpec], entries: &[Entry]) -> Result<Table> {
@@ -284,6 +320,9 @@ fn to_table(run: &Run, columns: &[ColumnSpec], entries: &[Entry]) -> Result<Tabl
         "layers that saw it, as bits in the order of the table /layers of the layers' files",
         ints(&|e| e.peak.seen_in as i64),
     )?;
+    for (name, mark, what) in MARKS {
+        table.push(name, "", what, flags(&|e| e.peak.marks & mark.bit() != 0))?;
+    }
     table.push("is_point_source", "", "the deblender took it for a point source", flags(&|e| e.is_point_source))?;
     for (b, band) in run.config.run.bands.iter().enumerate() {
         for (name, plane, what) in CORE_FLAGS {

@@ -14,7 +14,9 @@ mod expose;
 mod r#match;
 pub mod measure;
 mod psf_matched;
+mod seams;
 mod sky;
+mod sky_objects;
 mod solve;
 pub mod truth;
 mod validate;
@@ -78,7 +80,7 @@ pub trait Phase: Sync {
 }
 
 /// All phases, in the order of the data.
-pub const PHASES: [&dyn Phase; 18] = [
+pub const PHASES: [&dyn Phase; 20] = [
     &sky::Sky,
     &expose::Expose,
     &visit::Visit,
@@ -91,9 +93,11 @@ pub const PHASES: [&dyn Phase; 18] = [
     &psf_matched::PsfMatched,
     &combine::CombinePhase,
     &detect::Detect,
+    &seams::Seams,
     &associate::Associate,
     &deblend::Deblend,
     &measure::Measure,
+    &sky_objects::SkyObjects,
     &truth::Truth,
     &assess::Assess,
     &validate::Validate,

@@ -26,7 +26,7 @@ impl Phase for Assess {
     }
 
     fn about(&self) -> &'static str {
-        "Looks at single products beside the truth: whose light each child of a blend holds (with [truth] pixels = true), what is left of each exposure's sky (where the true sky is known), how depth, PSF and noise of the coadds compare with what their exposures promise.\n\nReads: <arm>/blends/<batch>.h5, <arm>/parents.h5, <arm>/truth.h5, <arm>/truth_pixels/<batch>.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/background.h5 if backgrounds are matched, <arm>/coadd/<patch>.h5.\nWrites: <arm>/assess/blends-<batch>.h5, <arm>/assess/background-<id>.h5, <arm>/assess/coadd-<patch>.h5."
+        "Looks at single products beside the truth: whose light each child of a blend holds (with [truth] pixels = true), what is left of each exposure's sky (where the true sky is known), how depth, PSF and noise of the coadds compare with what their exposures promise.\n\nReads: <arm>/blends/<batch>.h5, <arm>/parents/<patch>.h5, <arm>/truth.h5, <arm>/truth_pixels/<batch>.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/background.h5 if backgrounds are matched, <arm>/coadd/<patch>.h5.\nWrites: <arm>/assess/blends-<batch>.h5, <arm>/assess/background-<id>.h5, <arm>/assess/coadd-<patch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {

@@ -60,7 +60,7 @@ impl Phase for Truth {
     }
 
     fn about(&self) -> &'static str {
-        "Joins to every true object what the same data allow: significance; errors of flux, position and shape, alone and in its blend; whether it can be told from its nearest neighbour. With [truth] pixels = true its noiseless pixels on the coadd.\n\nReads: <arm>/truth.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/coadd/<patch>.h5, control/parents.h5.\nWrites: <arm>/limits/<batch>.h5, <arm>/truth_pixels/<batch>.h5."
+        "Joins to every true object what the same data allow: significance; errors of flux, position and shape, alone and in its blend; whether it can be told from its nearest neighbour. With [truth] pixels = true its noiseless pixels on the coadd.\n\nReads: <arm>/truth.h5, <arm>/exposures/<id>.h5, <arm>/visit/<id>.h5, <arm>/coadd/<patch>.h5, control/parents/<patch>.h5.\nWrites: <arm>/limits/<batch>.h5, <arm>/truth_pixels/<batch>.h5."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {

@@ -24,7 +24,7 @@ impl Phase for Validate {
     }
 
     fn about(&self) -> &'static str {
-        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/assess, <arm>/parents.h5, <arm>/coadd.\nWrites: validation.h5 (matches, blends, worst_blends, backgrounds, depths, psf_stars, noise), metrics.json, plots.json, report/index.html, report/report.md, report/plots/*."
+        "Compares the catalog with the truth.\n\nReads: <arm>/catalog, <arm>/limits, <arm>/layers, <arm>/assess, <arm>/parents, <arm>/coadd.\nWrites: validation.h5 (matches, blends, worst_blends, backgrounds, depths, psf_stars, noise), metrics.json, plots.json, report/index.html, report/report.md, report/plots/*."
     }
 
     fn tasks(&self, run: &Run) -> Result<Vec<Task>> {

@@ -58,7 +58,7 @@ pub fn field(run: &Run, shown: &Shown) -> Result<FieldImage> {
         marks: marks(run, shown, bin)?,
         pixel_arcsec,
         compass: compass(run),
-        source: format!("{0}/coadd/*.h5 /<band>/image, {0}/layers/*.h5, {0}/parents.h5, validation.h5 /matches", shown.name),
+        source: format!("{0}/coadd/*.h5 /<band>/image, {0}/layers/*.h5, {0}/parents/*.h5, validation.h5 /matches", shown.name),
     })
 }
 
