@@ -57,7 +57,7 @@ def tract_pixels(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 def parents(run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Objects' places; places, odds and decisions of all peaks."""
     parts = []
-    for path in sorted((run / "main").glob("parents.h5")) or sorted((run / "main/parents").glob("*.h5")):
+    for path in sorted((run / "main/parents").glob("*.h5")):
         with h5py.File(path) as f:
             d = f["decisions"]
             at = np.column_stack([f["parents/peaks/x"][:], f["parents/peaks/y"][:]])

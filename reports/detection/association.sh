@@ -13,7 +13,7 @@ for density in 30 100 250; do
         reuse=''
         [ $rules = likelihood ] || reuse="--reuse $out/${density}_likelihood"
         resume=''
-        for phase in sky expose visit coadd detect associate truth; do
+        for phase in sky expose visit coadd detect seams associate truth; do
             $fathom $phase reports/detection/association.toml --out "$run" --set sky.scaled.density_per_arcmin2=$density \
                 --set associate.rules=$rules $reuse $resume
             resume=--resume
