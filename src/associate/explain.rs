@@ -10,7 +10,8 @@
 //! galaxies have where a Gaussian has ended. The significance of the rest, over all non-negative SEDs, is
 //! T² = Σ_b max(rest_b, 0)²/variance_b; [`Prior`] gives its odds.
 //!
-//! Peaks are chosen from the sharpest layer to the broadest, the highest first: one that the objects so far do not explain is a new object, or, where
+//! Peaks are chosen from the sharpest layer to the broadest, the highest first: one that the objects so far do not explain, or none of them touches, is a
+//! new object, or, where
 //! it is the same as one of them and higher, shows that its template is too sharp, and lends it its own (a star has wings that no Gaussian has, and is
 //! still highest in the sharpest layer); the place stays that of the sharper layer, which neighbours disturb less. Then those that the others explain after all are dropped, the worst
 //! first. So several sharp peaks stand for the broad one between them, and a broad one for the noise on top of it.
@@ -37,6 +38,8 @@ const COLOUR_ERROR: f64 = 0.2;
 const BRIGHT: f64 = 50.0;
 /// those of a template that falls as (1 + d²/(2 β s²))^-β, as stars and galaxies do, where a Gaussian has ended.
 const WING_SLOPE: f64 = 2.0;
+/// An error below this is none \[sigma\].
+const NO_DOUBT: f64 = 0.5;
 /// Share of what is predicted from which on a neighbour is named as explaining it.
 const MIN_SHARE: f64 = 0.1;
 
@@ -71,7 +74,7 @@ pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
         let near = scene.neighbours(p, &is_object);
         if scene.is_known(&peaks[p]) {
             is_object[p] = true;
-        } else if scene.log_odds(p, &near) > 0.0 {
+        } else if scene.is_alone(p, &near) || scene.log_odds(p, &near) > 0.0 {
             match scene.same(p, &near) {
                 Some(object) if scene.height(p) > scene.height(scene.stand_in[object]) => scene.stand_in[object] = p,
                 Some(_) => {}
@@ -90,7 +93,10 @@ pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
 
 /// Takes out objects that the others explain, the least significant first, until all have odds above one.
 fn drop_explained(scene: &mut Scene, is_object: &mut [bool]) {
-    let odds = |scene: &Scene, p: usize, is_object: &[bool]| scene.log_odds(scene.stand_in[p], &scene.neighbours(p, is_object));
+    let odds = |scene: &Scene, p: usize, is_object: &[bool]| {
+        let (near, shown) = (scene.neighbours(p, is_object), scene.stand_in[p]);
+        if scene.is_alone(shown, &near) { f64::INFINITY } else { scene.log_odds(shown, &near) }
+    };
     let removable = |scene: &Scene, p: usize| !scene.is_known(&scene.peaks[p]);
     let objects: Vec<usize> = (0..is_object.len()).filter(|&p| is_object[p] && removable(scene, p)).collect();
     let mut current = vec![f64::INFINITY; is_object.len()];
@@ -198,6 +204,11 @@ impl<'a> Scene<'a> {
         let [s, t] = [p, q].map(|p| self.templates_px[p]);
         let sum = s * s + t * t;
         2.0 * s * t / sum * (-self.distance_sq(p, q) / (2.0 * sum)).exp()
+    }
+
+    /// Nothing else has light there: that it is an object its layer's threshold has decided, and with it the rate of false ones.
+    fn is_alone(&self, p: usize, near: &[usize]) -> bool {
+        near.is_empty() && self.wings(p).iter().all(|w| self.field.model_error * w < NO_DOUBT)
     }
 
     /// What the bright objects' wings may make of the height of `p` in each band, at most.
@@ -473,10 +484,13 @@ mod tests {
     /// A peak of one band has that band's evidence only: what the other has there is no peak.
     #[test]
     fn one_band_speaks_for_itself() {
-        let mut lone = peaks(&[(50.0, 50.0, 1.5, [4.0, 20.0])], &[(0, 50.0, 50.0)]);
-        assert_eq!(roles(&lone), [Role::Object]);
-        lone[0].layer = 3;
-        assert!(matches!(roles(&lone)[0], Role::ExplainedBy(_)));
+        let pair = [(50.0, 50.0, 1.5, [3.0, 20.0]), (54.0, 50.0, 1.5, [60.0, 60.0])];
+        let mut found = peaks(&pair, &[(0, 50.0, 50.0), (0, 54.0, 50.0)]);
+        assert_eq!(roles(&found), [Role::Object, Role::Object]);
+        found[0].layer = 3;
+        assert_eq!(roles(&found)[0], Role::ExplainedBy(vec![1]));
+        // Alone it is what its layer's threshold took it for.
+        assert_eq!(roles(&found[..1]), [Role::Object]);
     }
 
     /// A known source stays an object, whatever explains it, and takes over what is seen at its place.

@@ -3,7 +3,7 @@
 use super::ChangingLight;
 use super::associate_peaks::sharpest;
 use crate::detect::{Layer, is_good};
-use crate::footprint::{Span, SpanSet};
+use crate::footprint::{DisjointSets, Span, SpanSet};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A connected part of a patch's grown footprints that may go on in another patch.
@@ -74,7 +74,7 @@ impl Seams {
             seams.iter().enumerate().flat_map(|(p, s)| s.parts.iter().map(move |part| (p, part))).collect();
         let touching = SpanSet::from_spans(parts.iter().flat_map(|(_, part)| part.spans.spans()).copied().collect()).connected();
         let index = PartIndex::new(&touching);
-        let mut joined = Joined((0..parts.len()).collect());
+        let mut joined = DisjointSets::new(parts.len());
         let mut first_in: Vec<Option<usize>> = vec![None; touching.len()];
         for (k, (_, part)) in parts.iter().enumerate() {
             for span in part.spans.spans() {
@@ -105,24 +105,6 @@ impl Seams {
     /// Patches with a part of a whole whose first pixel `is_own`.
     pub fn patches_with_parts_of(&self, is_own: impl Fn((i32, i32)) -> bool) -> BTreeSet<usize> {
         self.whole_of.iter().filter(|(_, whole)| is_own(**whole)).map(|((patch, _), _)| *patch).collect()
-    }
-}
-
-/// Sets of numbers: each points to one of its set, the root to itself.
-struct Joined(Vec<usize>);
-
-impl Joined {
-    fn root(&mut self, mut k: usize) -> usize {
-        while self.0[k] != k {
-            self.0[k] = self.0[self.0[k]];
-            k = self.0[k];
-        }
-        k
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Splits a footprint with too many peaks at its lowest saddles.
 
-use crate::footprint::{Footprint, Peak, Span, SpanSet};
+use crate::footprint::{DisjointSets, Footprint, Peak, Span, SpanSet};
 use rstar::RTree;
 use rstar::primitives::GeomWithData;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub(super) fn split_at_saddles(spans: &SpanSet, peaks: &[Peak], max_peaks: usize
         }
     }
     joins.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    let mut groups = Groups { root: (0..peaks.len()).collect(), size: vec![1; peaks.len()] };
+    let mut groups = Groups { sets: DisjointSets::new(peaks.len()), size: vec![1; peaks.len()] };
     let mut of_pixel: BTreeMap<(i32, i32), usize> = BTreeMap::new();
     for (i, peak) in peaks.iter().enumerate() {
         let first = *of_pixel.entry(peak.pixel).or_insert(i);
@@ -34,7 +34,7 @@ pub(super) fn split_at_saddles(spans: &SpanSet, peaks: &[Peak], max_peaks: usize
     let mut piece_of_root: BTreeMap<usize, usize> = BTreeMap::new();
     let mut place = Vec::with_capacity(peaks.len());
     for (i, peak) in peaks.iter().enumerate() {
-        let piece = *piece_of_root.entry(groups.find(i)).or_insert(pieces.len());
+        let piece = *piece_of_root.entry(groups.sets.root(i)).or_insert(pieces.len());
         if piece == pieces.len() {
             pieces.push(Footprint::default());
         }
@@ -59,27 +59,17 @@ pub(super) fn split_at_saddles(spans: &SpanSet, peaks: &[Peak], max_peaks: usize
 }
 
 struct Groups {
-    root: Vec<usize>,
+    sets: DisjointSets,
     size: Vec<usize>,
 }
 
 impl Groups {
-    fn find(&mut self, mut i: usize) -> usize {
-        while self.root[i] != i {
-            self.root[i] = self.root[self.root[i]];
-            i = self.root[i];
-        }
-        i
-    }
-
-    /// Joins two groups unless together they would have more than `most` members.
+    /// Joins two groups unless together they would have more than `most` members. The root is the brightest.
     fn join(&mut self, a: usize, b: usize, most: usize) {
-        let (a, b) = (self.find(a), self.find(b));
+        let (a, b) = (self.sets.root(a), self.sets.root(b));
         if a != b && self.size[a] + self.size[b] <= most {
-            // The smaller index is the root: the brightest.
-            let (low, high) = (a.min(b), a.max(b));
-            self.root[high] = low;
-            self.size[low] += self.size[high];
+            self.sets.join(a, b);
+            self.size[a.min(b)] += self.size[a.max(b)];
         }
     }
 }

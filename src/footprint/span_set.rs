@@ -1,5 +1,6 @@
 //! A set of pixels as horizontal runs.
 
+use super::DisjointSets;
 use crate::geometry::Box2;
 use serde::{Deserialize, Serialize};
 
@@ -90,14 +91,8 @@ impl SpanSet {
     /// The parts whose pixels touch by a side or a corner, ordered by their first pixel.
     #[must_use]
     pub fn connected(&self) -> Vec<Self> {
-        let mut root: Vec<usize> = (0..self.spans.len()).collect();
-        fn find(root: &mut [usize], mut i: usize) -> usize {
-            while root[i] != i {
-                root[i] = root[root[i]];
-                i = root[i];
-            }
-            i
-        }
+        // The smallest index is the root: the span of the first pixel.
+        let mut sets = DisjointSets::new(self.spans.len());
         // Spans are sorted, so those of the row before that may touch move along with the current one.
         let mut above = 0;
         for i in 0..self.spans.len() {
@@ -107,16 +102,13 @@ impl SpanSet {
             }
             let mut k = above;
             while k < i && self.spans[k].y == s.y - 1 && self.spans[k].x0 <= s.x1 + 1 {
-                let (a, b) = (find(&mut root, i), find(&mut root, k));
-                // The smaller index is the root: the span of the first pixel.
-                root[a.max(b)] = a.min(b);
+                sets.join(i, k);
                 k += 1;
             }
         }
         let mut parts: std::collections::BTreeMap<usize, Vec<Span>> = std::collections::BTreeMap::new();
         for i in 0..self.spans.len() {
-            let r = find(&mut root, i);
-            parts.entry(r).or_default().push(self.spans[i]);
+            parts.entry(sets.root(i)).or_default().push(self.spans[i]);
         }
         parts.into_values().map(|spans| Self { spans }).collect()
     }
