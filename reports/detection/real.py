@@ -105,10 +105,11 @@ class Run:
                 n = f["negative_peaks"]
                 layer = np.repeat(np.arange(len(self.names)), np.diff(n["offsets"][:]))
                 negative.append(np.column_stack([n["x"][:], n["y"][:], n["significance"][:], layer]))
-        for path in sorted((self.run / "main").glob("parents.h5")) or sorted((self.run / "main/parents").glob("*.h5")):
+        for path in sorted((self.run / "main/parents").glob("*.h5")):
             with h5py.File(path) as f:
                 p, d = f["parents/peaks"], f["decisions"]
-                objects.append(np.column_stack([p["x"][:], p["y"][:], np.nanmax(p["layer_significance"][:], axis=1), p["best_layer"][:]]))
+                if len(p["x"]):
+                    objects.append(np.column_stack([p["x"][:], p["y"][:], np.nanmax(p["layer_significance"][:], axis=1), p["best_layer"][:]]))
                 decided.append(np.column_stack([d["peaks/x"][:], d["peaks/y"][:], d["decision"][:], d["log_odds"][:], d["conditional_significance"][:], d["peaks/layer"][:]]))
         self.peaks, self.negative, self.objects, self.decided = (np.concatenate(v) for v in (peaks, negative, objects, decided))
         with h5py.File(sorted((self.run / "main/coadd").glob("*.h5"))[0]) as f:
@@ -254,6 +255,12 @@ def decam(data, path, lsst_path, all_path, figures):
         rest = free & ~outside & ~near
         radii = [other.names[int(k)].partition(":")[2] or "0" for k in o[free, 3]]
         print(f"  {label}: {np.sum(of_reference >= 0)} of {len(kept)}; objects {len(o)}, without {free.sum()}: {outside.sum()}, {near.sum()}, {rest.sum()}; " + ", ".join(f"{r}: {radii.count(r)}" for r in ("0", "0.4", "0.8", "1.6")))
+        for k in np.flatnonzero(of_reference < 0):
+            d = np.hypot(*(o[:, :2] - kept[k]).T)
+            at = other.decided[np.hypot(*(other.decided[:, :2] - kept[k]).T) < 1 / 0.262]
+            codes = [("founded", "merged", "explained", "masked", "culled", "neither near nor far", "low rank", "changing")[int(v)] for v in at[:, 2]]
+            odds = f"; log odds up to {np.nanmax(at[:, 3]):.1f}" if np.isfinite(at[:, 3]).any() else ""
+            print(f"    without an object: sep's ({kept[k, 0]:.0f}, {kept[k, 1]:.0f}), nearest object {d.min() * 0.262:.1f} arcsec away at {o[np.argmin(d), 2]:.0f} sigma; peaks there: " + (", ".join(f"{codes.count(c)} {c}" for c in sorted(set(codes))) or "none") + odds)
         for kind, mask in (("outside", outside), ("beside bright ones", near), ("others", rest)):
             print(f"    {kind}: " + ", ".join(f"({o[k, 0]:.0f}, {o[k, 1]:.0f}) {o[k, 2]:.1f} in {other.names[int(o[k, 3])]}" for k in np.flatnonzero(mask)[np.argsort(-o[mask, 2])]))
     fig, axes = plt.subplots(1, 3, figsize=(18, 6.4), dpi=80)

@@ -13,7 +13,7 @@ phases() { # NAME CONFIGURATION [ARGUMENTS]
     config=reports/detection/real_$2.toml
     shift 2
     resume=''
-    for phase in expose visit artifacts clip coadd detect associate; do
+    for phase in expose visit artifacts clip coadd detect seams associate; do
         $fathom $phase "$config" --out "$out/$name" "$@" $resume
         resume=--resume
     done
