@@ -163,13 +163,17 @@ def table(title, rows):
             continue
         v = np.array(values)
         cells = "   ".join(f"{m:15.1e} {s:8.1e} {w:8.1e}" for m, s, w in zip(v.mean(0), v.std(0), np.abs(v).max(0)))
-        print(f"  {label:44} {len(v):4}   {cells}")
+        print(f"  {label:56} {len(v):4}   {cells}")
 
 
 def main():
     runs, figure = sys.argv[1:3]
-    print(f"{'':46} stars   " + "   ".join(f"{n + ': mean':>15} {'rms':>8} {'largest':>8}" for n in NAMES))
-    histograms = {}
+    print(f"{'':58} stars   " + "   ".join(f"{n + ': mean':>15} {'rms':>8} {'largest':>8}" for n in NAMES))
+    histograms, pooled = {}, {}
+
+    def pool(label, values):
+        pooled.setdefault(label, []).append(values)
+
     for name in ("mix", "0.5", "0.6", "0.8", "1.0"):
         of_all, of_cell = Run(f"{runs}/{name}"), Run(f"{runs}/{name}-cell")
         for run, rule in ((of_all, "all"), (of_cell, "cell")):
@@ -177,15 +181,21 @@ def main():
             rows = [(kind, [f[2] for f in found if f[0] == kind]) for kind in ("away", "edge, one set", "other sets")]
             rows.append(("other sets, PSF of the middle's", [f[3] for f in found if f[0] == "other sets"]))
             table(f'{name}: direct coadd, FWHM {fwhm:.2f} px, edges = "{rule}"', rows)
+            for label, values in rows if rule == "all" else []:
+                pool(f"direct, {label}", values)
             if name == "mix" and rule == "all":
                 histograms["direct"] = [("away from edges", rows[0][1]), ("across an edge, pixel by pixel", rows[2][1])]
         fwhm, found = of_all.proper()
         rows = [(kind, [f[2] for f in found if f[0] == kind]) for kind in ("away", "edge in the cell or near, not flagged", "flagged")]
         rows.insert(2, ("the same, no pixel within a FWHM flagged", [f[2] for f in found if f[0] == rows[1][0] and not f[1]]))
         rows.append(("all that are not flagged", rows[0][1] + rows[1][1]))
+        rows.append(("usable: no pixel within a FWHM flagged", [f[2] for f in found if not f[1]]))
+        rows.append(("not usable", [f[2] for f in found if f[1]]))
         table(f"{name}: proper coadd, FWHM {fwhm:.2f} px", rows)
+        for label, values in rows:
+            pool(f"proper, {label}", values)
         if name == "mix":
-            histograms["proper"] = [("away from edges", rows[0][1]), ("edge in the cell or near, not flagged", rows[1][1])]
+            histograms["proper, usable"] = [("away from edges", rows[0][1]), ("edge in the cell or near", rows[2][1])]
         counts = []
         for run, least in ((of_all, 0.97), (of_cell, 0.99)):
             fwhm, found, checks, n = run.matched()
@@ -194,10 +204,20 @@ def main():
             rows.append(("across an edge, no pixel flagged", [f[2] for f in found if f[0] == "across an edge" and not f[1]]))
             rows.append(("the product's own checks", list(np.array([checks[k] for k in ("core_flux", "size", "e1", "e2")]).T)))
             table(f"{name}: psf-matched coadd, target FWHM {fwhm:.2f} px, min_kernel_weight {least}", rows)
+            for label, kinds in (("away", ("away", "away, clipped")), ("across an edge", ("across an edge",))):
+                pool(f"psf-matched, {least}, {label}", [f[2] for f in found if f[0] in kinds])
             if name == "mix":
                 histograms[f"psf-matched, {least}"] = [("away from edges", rows[0][1]), ("across an edge", rows[2][1])]
         lost = counts[0].sum() - counts[1].sum()
         print(f"  pixels of exposures in the stack: {counts[0].sum()} at 0.97, {lost} ({100 * lost / counts[0].sum():.2f} %) fewer at 0.99; pixels without any: {(counts[0] == 0).sum()}, {(counts[1] == 0).sum()}")
+    table("all five runs, the same stars in each", [(label, sum(runs, [])) for label, runs in pooled.items()])
+    print("beyond the bounds: means of runs beyond 1e-3 (the largest); stars beyond 5e-3 (by run) of the stars by run")
+    for label, parts in pooled.items():
+        if not any(parts):
+            continue
+        means = np.array([np.abs(np.mean(v, 0)).max() for v in parts if len(v)])
+        beyond = [int((np.abs(v).max(1) > 5e-3).sum()) if len(v) else 0 for v in parts]
+        print(f"  {label:56} {(means > 1e-3).sum()} ({means.max():.1e}); {sum(beyond)} ({', '.join(map(str, beyond))}) of {', '.join(str(len(v)) for v in parts)}")
     draw(figure, histograms)
 
 

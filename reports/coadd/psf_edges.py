@@ -3,7 +3,8 @@
     psf_edges.py RUNS        (runs of psf.sh)
 
 Each exposure's Moffat is warped (coadd_psf.py), cut where the exposure ends, convolved with a kernel of its own to the target, brought to level by the share of the kernel
-on its pixels, left out where that share is off by more than 1 - min_kernel_weight, and averaged with the weights of the file; nothing is clipped.
+on its pixels, left out where that share, or that of the kernel's power, is off by more than 1 - min_kernel_weight, and averaged with the weights of the file; nothing is clipped.
+The same is calculated without the rule on the power.
 """
 
 import glob
@@ -36,7 +37,7 @@ def matching_kernel(psf, target):
 
 
 class Part:
-    """A star on one exposure, matched: `image` of a unit source, `lost` and `lost_abs`, the sums of K and of |K| beyond the exposure, on pixels within r."""
+    """A star on one exposure, matched: `image` of a unit source, `lost` and `lost_power`, the shares of K and of K^2 beyond the exposure, on pixels within r."""
 
     def __init__(self, run, exposure, x, y, fwhm, r, core):
         h = int(np.ceil(4 * fwhm))
@@ -51,7 +52,7 @@ class Part:
         kernel = matching_kernel(warped(exposure, run.tract, float(cx), float(cy), h), gaussian(fwhm, dx, dy))
         light = warped(exposure, run.tract, x, y, reach)
         self.lost = fftconvolve(1.0 - has, kernel, mode="valid")
-        self.lost_abs = fftconvolve(1.0 - has, np.abs(kernel), mode="valid")
+        self.lost_power = fftconvolve(1.0 - has, kernel**2, mode="valid") / np.sum(kernel**2)
         with np.errstate(all="ignore"):
             self.image = fftconvolve(np.where(has, light, 0.0), kernel, mode="valid") / (1.0 - self.lost)
         # Photon noise of the core flux for one electron, squared.
@@ -93,14 +94,13 @@ def main():
                     parts.append(Part(run, e, x, y, fwhm, r, core))
                     weights.append(weight_of[i])
                     names.append((i, e.electrons_per_njy * run.flux[k]))
-            kept = [np.abs(p.lost) <= 1 - LEAST for p in parts]
-            kept_abs = [p.lost_abs <= 1 - LEAST for p in parts]
+            by_share = [np.abs(p.lost) <= 1 - LEAST for p in parts]
+            kept = [k & (p.lost_power <= 1 - LEAST) for p, k in zip(parts, by_share)]
             calculated = residual(mean_image(parts, weights, kept), model, fwhm, x - cx, y - cy)
-            by_abs = mean_image(parts, weights, kept_abs)
-            by_abs = residual(by_abs, model, fwhm, x - cx, y - cy)[0] if np.isfinite(by_abs).all() else np.nan
+            without = residual(mean_image(parts, weights, by_share), model, fwhm, x - cx, y - cy)
             at = [(w, p, e) for w, p, k, (_, e) in zip(weights, parts, kept, names) if k[r, r]]
             noise = np.sqrt(sum(w**2 * p.noise_sq / e for w, p, e in at)) / sum(w for w, _, _ in at) if at else np.nan
-            rows.append((measured[0], calculated[0], by_abs, noise, sum(k.sum() for k in kept), sum(k.sum() for k in kept_abs)))
+            rows.append((measured[0], calculated[0], without[0], noise, sum(k.sum() for k in kept), sum(k.sum() for k in by_share)))
             if np.abs(measured).max() > BOUND:
                 lines = [f"    {name}, star at ({x:.1f}, {y:.1f}): {measured[0]:.1e}, calculated {calculated[0]:.1e}, photon noise {noise:.1e}, {len(at)} exposures in the middle"]
                 for (i, _), w, p, k in zip(names, weights, parts, kept):
@@ -109,18 +109,19 @@ def main():
                         off = p.image[mine].sum() / model[mine].sum() - 1
                         lines.append(
                             f"      {i}, {p.distance:.1f} px from its edge, weight {w / sum(v for v, q, _ in zip(weights, parts, names) if (np.abs(q.lost[core]) <= 1 - LEAST).any()):.2f}: "
-                            f"{mine.sum()} of {core.sum()} pixels of the core kept, their light off by {off:.1e}; lost of K {np.abs(p.lost[mine]).max():.4f} at most, of |K| {p.lost_abs[mine].max():.3f}"
+                            f"{mine.sum()} of {core.sum()} pixels of the core kept, their light off by {off:.1e}; lost of K {np.abs(p.lost[mine]).max():.4f} at most, of its power {p.lost_power[mine].max():.4f}"
                         )
                 worst += lines
         v = np.array(rows)
-        ok = np.isfinite(v[:, 2])
+        # The model may have no pixels left where the program has.
+        c = v[np.isfinite(v[:, 1:3]).all(1)]
         print(
-            f"  {name}: {len(v)} stars; measured {v[:, 0].mean():.1e}, at most {np.abs(v[:, 0]).max():.1e}; calculated {v[:, 1].mean():.1e}, {np.abs(v[:, 1]).max():.1e}; "
-            f"correlation {np.corrcoef(v[:, 0], v[:, 1])[0, 1]:.2f}; photon noise {np.nanmedian(v[:, 3]):.1e}\n"
-            f"       if the sum of |K| decided: {v[ok, 2].mean():.1e}, {np.abs(v[ok, 2]).max():.1e} on {ok.sum()} stars, {100 * (1 - v[:, 5].sum() / v[:, 4].sum()):.0f} % of these stars' pixels of exposures fewer"
+            f"  {name}: {len(v)} stars; measured {v[:, 0].mean():.1e}, at most {np.abs(v[:, 0]).max():.1e}; calculated on {len(c)}: {c[:, 1].mean():.1e}, {np.abs(c[:, 1]).max():.1e}; "
+            f"correlation {np.corrcoef(c[:, 0], c[:, 1])[0, 1]:.2f}; photon noise {np.nanmedian(v[:, 3]):.1e}\n"
+            f"       without the rule on the power: {c[:, 2].mean():.1e}, {np.abs(c[:, 2]).max():.1e}; it takes {100 * (1 - v[:, 4].sum() / v[:, 5].sum()):.2f} % of these stars' pixels of exposures"
         )
-    print(f"  beyond {BOUND}:")
-    print("\n".join(worst))
+    print(f"  measured beyond {BOUND}:" + ("" if worst else " none"))
+    print("\n".join(worst), end="\n" if worst else "")
 
 
 main()
