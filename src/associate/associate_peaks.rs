@@ -19,6 +19,9 @@ use crate::geometry::{Box2, PixelPoint};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
+/// What changes within this distance of an object is that object \[FWHM\].
+const MARK_FWHM: f64 = 0.5;
+
 /// The association stage.
 #[derive(Debug, Clone)]
 pub struct AssociatePeaks {
@@ -187,7 +190,9 @@ impl AssociatePeaks {
     /// Pixels of a patch that footprints of others neither reach nor touch.
     fn inside(&self, layers: &[Layer], patch: &Box2, field: &AssociateField) -> Box2 {
         let radii = layers.iter().map(|l| self.growth_px(l.broadening, field));
-        let margin = radii.chain([self.growth_px(1.0, field)]).max().unwrap_or(0) + 1;
+        // Marks reach over borders even where footprints do not grow.
+        let marks_px = (MARK_FWHM * field.fwhm_px).ceil() as i32;
+        let margin = radii.chain([self.growth_px(1.0, field), marks_px]).max().unwrap_or(0) + 1;
         // Nothing comes over the border of the tract.
         let along = |start: i32, end: i32, first: i32, last: i32| {
             let (from, to) = (if start <= first { start } else { start + margin }, if end >= last { end } else { end - margin });
@@ -312,9 +317,9 @@ impl AssociateField<'_> {
         self.known.iter().map(|k| k.list + 1).max().unwrap_or(0)
     }
 
-    /// Marks of a peak by what changes within half an FWHM of it.
+    /// Marks of a peak by what changes within [`MARK_FWHM`] of it.
     fn marks_at(&self, at: PixelPoint) -> u8 {
-        let reach_px = 0.5 * self.fwhm_px;
+        let reach_px = MARK_FWHM * self.fwhm_px;
         let first = self.changing.partition_point(|c| c.at.y < at.y - reach_px);
         let rows = self.changing[first..].iter().take_while(|c| c.at.y <= at.y + reach_px);
         rows.filter(|c| (c.at.x - at.x).hypot(c.at.y - at.y) <= reach_px).fold(0, |marks, c| marks | c.mark.bit())
