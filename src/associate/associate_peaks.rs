@@ -562,6 +562,23 @@ mod tests {
         assert!(parents.is_empty() && records.iter().all(|r| r.parent_id.is_none()), "{records:?}");
     }
 
+    /// A flare beyond the border of an object's patch marks it even where footprints do not grow.
+    #[test]
+    fn marks_reach_over_borders() {
+        let tract = Box2::new(0, 0, 100, 80);
+        let (stage, field) = (stage(|c| c.grow_fwhm = 0.0), field(&tract, &[]));
+        let halves = [Box2::new(0, 0, 50, 80), Box2::new(50, 0, 50, 80)];
+        let found = halves.map(|b| PatchPeaks { layers: vec![layer(0, &[(46, 20, 9.0)], &b)], ..PatchPeaks::default() });
+        let mut found = found.to_vec();
+        found[0].layers[0].spans = SpanSet::from_spans(vec![Span { y: 20, x0: 46, x1: 48 }]);
+        found[0].layers[0].peaks[0].at = PixelPoint::new(48.4, 20.0);
+        found[1].layers[0].spans = SpanSet::default();
+        found[1].transients = vec![Peak::bare(PixelPoint::new(50.2, 20.0), 7.0, 0)];
+        let seams: Vec<Seam> = found.iter().zip(&halves).map(|(f, b)| stage.seam(f, b, &field)).collect();
+        let (parents, _) = stage.run(0, &halves, &seams, |p| Ok::<_, ()>(found[p].clone()), &field).unwrap();
+        assert_eq!(parents[0].footprint.peaks[0].marks, PeakMark::Transient.bit());
+    }
+
     /// Known sources: one that is detected has its detection's light and its own place; one that is not is an object all the same.
     #[test]
     fn known_sources_are_objects() {
