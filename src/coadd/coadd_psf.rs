@@ -92,6 +92,21 @@ impl CoaddPsf {
         out
     }
 
+    /// Image of a unit-flux point source at `at` where contributors differ from pixel to pixel, as across the edge of an exposure: every pixel is that of
+    /// [`Self::stamp`] for its own contributors.
+    ///
+    /// `words`: [`super::BandCoadd::inputs_wyx`] on the square around `at.pixel()`, `[word, 2r+1, 2r+1]`; the image is `[2r+1, 2r+1]`, zero where none
+    /// contributes.
+    #[must_use]
+    pub fn image(&self, at: PixelPoint, words: ArrayView3<u64>) -> Array2<f64> {
+        let (_, side, _) = words.dim();
+        let mut stamps: BTreeMap<Vec<u64>, Array2<f64>> = BTreeMap::new();
+        Array2::from_shape_fn((side, side), |(j, i)| {
+            let set = words.slice(s![.., j, i]).to_vec();
+            stamps.entry(set).or_insert_with_key(|set| self.stamp(at, set, side / 2))[[j, i]]
+        })
+    }
+
     /// Aperture correction of a flux on the coadd: the harmonic mean Σw / Σ(w/A) of the contributors; and whether it is known
     /// (every contributor's correction is).
     ///

@@ -25,9 +25,12 @@ mod phi_morphology;
 mod prepared;
 mod proper;
 mod proper_coadd;
+mod proper_psf;
 #[cfg(test)]
 mod proper_tests;
 mod properties;
+#[cfg(test)]
+mod psf_edge_tests;
 mod psf_match;
 mod psf_matched;
 mod psf_sums;
@@ -53,6 +56,7 @@ pub use noise_statistics::{NoiseStatistics, noise_statistics};
 pub use pair_fft::PairScratch;
 pub use proper::{ProperCell, ProperFilter};
 pub use proper_coadd::{ProperCoadd, proper_coadd};
+pub use proper_psf::ProperPsf;
 pub use properties::{Properties, properties};
 pub use psf_match::{gaussian_psf, matching_kernel, target_fwhm_px};
 pub use psf_matched::{

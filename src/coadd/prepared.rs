@@ -2,7 +2,7 @@
 
 use crate::background::VisitProduct;
 use crate::geometry::Box2;
-use crate::image::{Chebyshev2, Exposure, MaskPlane};
+use crate::image::{Chebyshev2, Exposure, ExposureMeta, MaskPlane};
 use ndarray::Array2;
 use rayon::prelude::*;
 use std::sync::OnceLock;
@@ -30,6 +30,14 @@ enum Calibration {
 }
 
 impl Calibration {
+    fn on(meta: &ExposureMeta, bbox: &Box2) -> Self {
+        let calib = &meta.photo_calib;
+        match &calib.relative {
+            Some(relative) => Self::Map(relative.image(bbox, calib.mean_njy_per_adu)),
+            None => Self::Uniform(calib.mean_njy_per_adu as f32),
+        }
+    }
+
     fn at(&self, pixel: [usize; 2]) -> f32 {
         match self {
             Self::Uniform(c) => *c,
@@ -41,11 +49,7 @@ impl Calibration {
 impl Prepared {
     pub fn new(exposure: &Exposure, visit: &VisitProduct) -> Self {
         let bbox = exposure.bbox;
-        let calib = &exposure.meta.photo_calib;
-        let njy_per_adu = match &calib.relative {
-            Some(relative) => Calibration::Map(relative.image(&bbox, calib.mean_njy_per_adu)),
-            None => Calibration::Uniform(calib.mean_njy_per_adu as f32),
-        };
+        let njy_per_adu = Calibration::on(&exposure.meta, &bbox);
         let mut flux_njy = visit.background.image(&bbox);
         let mut variance_njy2 = Array2::zeros(bbox.shape());
         let mut bad = BitRows::all_bad(bbox.shape());
@@ -77,6 +81,14 @@ impl Prepared {
             }
         });
         let background_adu2 = visit.background_variance.model_adu2.clone();
+        Self { bbox, flux_njy, variance_njy2, bad, njy_per_adu, background_adu2, background_njy2: OnceLock::new() }
+    }
+
+    /// Light alone, on some pixels of an exposure that are all good, over the background variance of its visit.
+    pub fn of_light(meta: &ExposureMeta, visit: &VisitProduct, bbox: Box2, flux_njy: Array2<f32>) -> Self {
+        let variance_njy2 = Array2::zeros(bbox.shape());
+        let background_adu2 = visit.background_variance.model_adu2.clone();
+        let (njy_per_adu, bad) = (Calibration::on(meta, &bbox), BitRows::of(bbox.shape(), |_, _| false));
         Self { bbox, flux_njy, variance_njy2, bad, njy_per_adu, background_adu2, background_njy2: OnceLock::new() }
     }
 
@@ -131,7 +143,6 @@ impl BitRows {
     }
 
     /// Of the pixels that `is_bad` names by (y, x).
-    #[cfg(test)]
     pub fn of(shape: (usize, usize), is_bad: impl Fn(usize, usize) -> bool) -> Self {
         let mut bits = Self::all_bad(shape);
         for (y, x) in (0..shape.0).flat_map(|y| (0..shape.1).map(move |x| (y, x))).filter(|&(y, x)| !is_bad(y, x)) {

@@ -14,7 +14,7 @@
 //! has power where Ψ has none, and the filter would make ripples of it. A masked pixel then misses its own light, and its surroundings
 //! have about the right flux, though not the cell's PSF. Pixels are marked `INEXACT_PSF` where |Φ/A(0) - 1|, averaged over the light of a source
 //! there (with the weights A), exceeds 1 %, or where pixels without data are near it. Where all exposures are masked under a bright source, as in a saturated core, Ψ
-//! has steps, and ripples remain around them.
+//! has steps, and ripples remain around them. What a source beside an edge looks like all the same, [`super::ProperPsf`] says.
 
 use super::autocorrelation::{CellAutocorrelation, spline_gain, spline_noise};
 use super::fft2::{RealFft2, fast_length};
@@ -121,6 +121,12 @@ impl ProperFilter {
         let covariance_njy2 = centred(&fft.inverse(power), h);
         let reach_px = (1..=h).find(|&r| lags[[h, h + r]].max(lags[[h + r, h]]) < NEAR_SHARE * lags[[h, h]]).unwrap_or(h).min(b);
         Self { border_px, reach_px, phi_of_cell: lags[[h, h]], weight: autocorrelation.weight, psf, covariance_njy2, spectrum, light, fft }
+    }
+
+    /// How far the maps go beyond the cell \[pixel\].
+    #[must_use]
+    pub fn border_px(&self) -> usize {
+        self.border_px
     }
 
     /// The proper coadd of the cell.

@@ -10,8 +10,8 @@ use crate::random::keyed_rng;
 use ndarray::{Array2, ArrayView2, s};
 use rand_distr::{Distribution, Normal};
 
-const BORDER: usize = 48;
-const FLOOR: f64 = 1e-4;
+pub(super) const BORDER: usize = 48;
+pub(super) const FLOOR: f64 = 1e-4;
 const VARIANCE_NJY2: f64 = (SIGMA_ADU * CALIB) * (SIGMA_ADU * CALIB);
 
 /// Exposures of this FWHM or a little more, in their own pixels, rotated, on two pixel scales.
@@ -34,7 +34,7 @@ pub(super) fn noisy(mut all: Vec<Exposure>, seed: u64) -> Vec<Exposure> {
 }
 
 /// Autocorrelations of the tract's cells.
-fn cells_of(tract: &Tract, coadd: &BandCoadd) -> Vec<(Cell, Option<CellAutocorrelation>)> {
+pub(super) fn cells_of(tract: &Tract, coadd: &BandCoadd) -> Vec<(Cell, Option<CellAutocorrelation>)> {
     let psfs = &coadd.autocorrelation;
     let of =
         |i: usize| CellAutocorrelation { lags: psfs.autocorrelation.index_axis(ndarray::Axis(0), i).to_owned(), weight: psfs.weight[i] };
@@ -137,7 +137,7 @@ fn a_discs_flux_follows_from_psi_and_the_autocorrelation() {
 }
 
 /// A stamp moved by less than a pixel, in Fourier space.
-fn shifted(stamp: ArrayView2<f32>, dx: f64, dy: f64) -> Array2<f64> {
+pub(super) fn shifted(stamp: ArrayView2<f32>, dx: f64, dy: f64) -> Array2<f64> {
     let stamp = stamp.mapv(f64::from);
     let fft = fft2::RealFft2::new(fft2::fast_length(stamp.nrows() + 8));
     let n = fft.n();
@@ -150,7 +150,7 @@ fn shifted(stamp: ArrayView2<f32>, dx: f64, dy: f64) -> Array2<f64> {
 }
 
 /// Flux inside `radius`, and size and ellipticity of the core under a Gaussian weight around (`x`, `y`).
-fn core(stamp: &Array2<f64>, x: f64, y: f64, radius: f64) -> [f64; 4] {
+pub(super) fn core(stamp: &Array2<f64>, x: f64, y: f64, radius: f64) -> [f64; 4] {
     let (mut sums, mut flux) = ([0.0; 4], 0.0);
     for ((j, i), v) in stamp.indexed_iter() {
         let (dx, dy) = (i as f64 - x, j as f64 - y);

@@ -59,6 +59,7 @@ fn planes_of(outcome: Outcome) -> u32 {
         Outcome::Value | Outcome::Beyond => 0,
         Outcome::Inexact => MaskPlane::InexactPsf.bit(),
         Outcome::Masked => MaskPlane::InexactPsf.bit() | MaskPlane::Rejected.bit(),
-        Outcome::Edge => MaskPlane::SensorEdge.bit(),
+        // On either side of the edge a source's light has other exposures: it has no one PSF.
+        Outcome::Edge => MaskPlane::SensorEdge.bit() | MaskPlane::InexactPsf.bit(),
     }
 }

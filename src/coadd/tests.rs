@@ -72,7 +72,7 @@ pub(super) fn coadd_on(exposures: &[Exposure], bbox: Box2) -> BandCoadd {
     coadd_with(CoaddConfig::default(), exposures, bbox)
 }
 
-fn coadd_with(config: CoaddConfig, exposures: &[Exposure], bbox: Box2) -> BandCoadd {
+pub(super) fn coadd_with(config: CoaddConfig, exposures: &[Exposure], bbox: Box2) -> BandCoadd {
     let stage = MakeCoadd::new(config).unwrap();
     let visits: Vec<_> = exposures.iter().map(visit).collect();
     let all: Vec<_> = exposures.iter().map(|e| &e.meta).zip(&visits).collect();

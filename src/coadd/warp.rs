@@ -17,7 +17,7 @@ pub(crate) const FRACTION_BITS: u32 = 20;
 pub(crate) enum Outcome {
     /// A value of all taps.
     Value,
-    /// A value of the good taps, renormalised.
+    /// A value of the good taps, renormalised; or one beside pixels that are left out with their cell.
     Inexact,
     /// Too much of the kernel falls on bad pixels.
     Masked,
