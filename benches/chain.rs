@@ -70,10 +70,6 @@ fn coadd(c: &mut Criterion) {
     let mut group = c.benchmark_group("coadd");
     group.throughput(Throughput::Elements((SIDE * SIDE) as u64)).sample_size(10);
     let start = || stage.start(&tract, &patch, "r", &[(&e.meta, &v)]).unwrap();
-    group.bench_function("warp and direct stack", |b| {
-        // Sums are handed back: memory is neither taken nor freed in the time measured.
-        b.iter_batched_ref(start, |s| s.add_warp(0, &e, &v), criterion::BatchSize::LargeInput);
-    });
     group.bench_function("likelihood maps", |b| b.iter_batched_ref(start, |s| s.add_maps(&e, &v), criterion::BatchSize::LargeInput));
     let inputs = [(e.clone(), v.clone())].map(|(e, v)| (e.meta, v));
     let matched = MakePsfMatched::new(PsfMatchedConfig::default()).unwrap();
@@ -92,6 +88,21 @@ fn coadd(c: &mut Criterion) {
     let stacks: Vec<_> = matched_tiles.into_iter().map(|(tile, m)| (tile, vec![m; 8])).collect();
     group.bench_function("clipped mean of matched warps", |b| {
         b.iter(|| stacks.iter().map(|(tile, warps)| band.stack(tile, warps).n_exposures.len()).sum::<usize>());
+    });
+    group.finish();
+}
+
+/// Per pixel of the exposure, all of which lie on the tract.
+fn warp(c: &mut Criterion) {
+    let tract = Tract::new(&SkyMapConfig { tract_cells: [16, 16], patches: [1, 1], ..SkyMapConfig::default() }).unwrap();
+    let (e, stage) = (exposure(), MakeCoadd::new(CoaddConfig::default()).unwrap());
+    let (v, patch) = (visit(&e), tract.patches()[0]);
+    let mut group = c.benchmark_group("coadd");
+    group.throughput(Throughput::Elements(e.bbox.n_pixels() as u64)).sample_size(20);
+    let start = || stage.start(&tract, &patch, "r", &[(&e.meta, &v)]).unwrap();
+    // Sums are handed back: memory is neither taken nor freed in the time measured.
+    group.bench_function("warp and direct stack", |b| {
+        b.iter_batched_ref(start, |s| s.add_warp(0, &e, &v), criterion::BatchSize::LargeInput)
     });
     group.finish();
 }
@@ -234,6 +245,7 @@ fn associate(c: &mut Criterion) {
 /// One core: throughput per core is what a plan needs.
 fn one_thread(c: &mut Criterion) {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
+    warp(c);
     coadd(c);
     detect(c);
     associate(c);

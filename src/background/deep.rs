@@ -3,7 +3,9 @@
 //! The deep image is the mean of all PSF-matched exposures with their differences taken off, the source mask that of this mean: both
 //! exist, on superpixels, since the exposures were compared. A polynomial over the tract is fitted to them, from the lowest order up;
 //! superpixels above the fit (halos, intracluster light, crowds of faint objects) and their neighbours are left out before the next order
-//! is allowed, so that no order learns from light that a lower one saw stick out.
+//! is allowed, so that no order learns from light that a lower one saw stick out. What sticks out of the last order is judged by the scatter of
+//! the lower half, which sources do not widen; out of the orders before, which a bent sky need not follow, by that of all: or the climb would
+//! begin by leaving the upper half of a bowl out, and not find it again.
 
 use super::solve::SkySample;
 use super::system::robust_scatter;
@@ -91,7 +93,9 @@ impl DeepBackground {
             let polynomial = Chebyshev2::fit(*tract, &samples, order)?;
             let residuals: Vec<f64> = sky.iter().map(|s| s.level_njy - polynomial.at(s.at)).collect();
             let pulls = |i: usize| residuals[i] / sky[i].error_njy;
-            let scatter = lower_scatter((0..sky.len()).filter(|&i| used[i]).map(pulls).collect());
+            let in_use: Vec<f64> = (0..sky.len()).filter(|&i| used[i]).map(pulls).collect();
+            let of_all = if order < self.config.order { robust_scatter(in_use.iter().map(|p| p.abs()).collect()) } else { 0.0 };
+            let scatter = lower_scatter(in_use).max(of_all);
             let limit = self.config.clip_sigma * scatter.max(1.0);
             let bright: BTreeSet<(i32, i32)> = (0..sky.len()).filter(|&i| pulls(i) > limit).map(|i| sky[i].superpixel).collect();
             let is_near = |(y, x): (i32, i32)| (-1..=1).any(|dy| (-1..=1).any(|dx| bright.contains(&(y + dy, x + dx))));
@@ -168,13 +172,22 @@ mod tests {
     use crate::random::keyed_rng;
     use rand_distr::{Distribution, StandardNormal};
 
-    /// A quadratic sky with the halo of a galaxy on a tenth of the tract and with single bright superpixels: the model is right to a few of its
+    /// A bent sky with the halo of a galaxy on a tenth of the tract and with single bright superpixels: the model is right to a few of its
     /// own errors, σ √(terms / superpixels), and the halo is not taken for sky.
     #[test]
     fn halos_are_not_sky() {
+        let tilted = |x: f64, y: f64| 20.0 + 3.0 * (x / 1536.0) - 2.0 * (y / 1536.0).powi(2);
+        // By hundreds of a superpixel's errors from the middle to the sides.
+        let bowl = |x: f64, y: f64| 20.0 + 8.0 * (x / 768.0 - 1.0).powi(2) + 4.0 * (y / 768.0 - 1.0).powi(2);
+        let flat_sided = |x: f64, y: f64| 20.0 + 3.0 * (x / 768.0 - 1.0).powi(4) - 2.0 * (y / 768.0 - 1.0).powi(3);
+        halo_is_not_sky_over(tilted);
+        halo_is_not_sky_over(bowl);
+        halo_is_not_sky_over(flat_sided);
+    }
+
+    fn halo_is_not_sky_over(truth: impl Fn(f64, f64) -> f64) {
         let tract = Box2::new(0, 0, 1536, 1536);
         let mut rng = keyed_rng(5, "deep-test", 0, 0);
-        let truth = |x: f64, y: f64| 20.0 + 3.0 * (x / 1536.0) - 2.0 * (y / 1536.0).powi(2);
         let error_njy = 0.02;
         let halo = |x: f64, y: f64| 5.0 * (-((x - 700.0).hypot(y - 900.0) / 60.0)).exp();
         let mut sky = Vec::new();

@@ -28,7 +28,7 @@ pub struct DetectConfig {
     pub false_peaks_per_arcmin2: f64,
     /// Blank sky drawn to find that offset \[10⁶ pixels\].
     pub calibration_mpx: u32,
-    /// SEDs in order of priority: `free_sed`, a band, `bands` for every one, or a name of `sed`.
+    /// SEDs in order of priority: `free_sed`, a band, `bands` for every one, or a name of `sed`. Of a run of one band the first counts: all are one map.
     pub seds: Vec<String>,
     /// Half-light radii of the round exponential morphologies \[arcsec\], rising; 0: point sources.
     pub morphologies_arcsec: Vec<f64>,
@@ -230,6 +230,8 @@ impl DetectConfig {
                 expected: "every SED once".into(),
             });
         }
+        // In one band all colours are the same map.
+        seds.truncate(if bands.len() == 1 { 1 } else { seds.len() });
         Ok(seds)
     }
 }
@@ -253,6 +255,12 @@ mod tests {
         config.strategy = Strategy::Cull;
         config.selections.clear();
         assert_eq!(names(&config), ["free_sed", "free_sed:0.4", "free_sed:0.8", "free_sed:1.6"]);
+    }
+
+    #[test]
+    fn one_band_has_one_colour() {
+        let kinds = DetectConfig::default().layers(&["r".to_owned()]).unwrap();
+        assert_eq!(kinds.iter().map(LayerKind::name).collect::<Vec<_>>(), ["free_sed", "free_sed:0.4", "free_sed:0.8", "free_sed:1.6"]);
     }
 
     #[test]

@@ -36,11 +36,22 @@ pub trait MapSource: Sync {
     }
 }
 
+/// When the exposures of a time window were.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Where the window begins and ends, MJD (TAI).
+    pub mjd: [f64; 2],
+    /// Mean of its exposures, those of the whole tract, MJD (TAI).
+    pub mean_mjd: f64,
+    /// Their number.
+    pub n_exposures: u64,
+}
+
 /// Single-band maps of one time window on a box.
 #[derive(Debug, Clone)]
 pub struct WindowPlanes {
-    /// Where the window begins and ends, MJD (TAI).
-    pub mjd: [f64; 2],
+    /// When it was.
+    pub window: Window,
     /// Ψ \[1/nJy\].
     pub psi: Array2<f32>,
     /// Φ \[1/nJy²\]; 0 without data.

@@ -29,7 +29,7 @@ pub use config::{DetectConfig, DetectError, MoversConfig, Strategy, TransientsCo
 pub use convolver::Convolver;
 pub use detect_layers::{DetectFrame, DetectLayers, is_good};
 pub use layer::{Layer, LayerKind, PatchLayers, Sed, SkyObject};
-pub use map_source::{LikelihoodMaps, MapSource, WindowPlanes};
+pub use map_source::{LikelihoodMaps, MapSource, Window, WindowPlanes};
 pub use maxima::{Join, Maximum, maxima};
 pub use noise_model::{Autocorrelations, LayerNoise, layer_noise};
 pub use null_distribution::{chi_peak_density, chi_tail, free_sed_peak_density, free_sed_tail, normal_peak_density, normal_tail};

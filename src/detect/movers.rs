@@ -56,7 +56,7 @@ impl DetectLayers {
         let l2 = self.noise(frame).first().map_or(0.0, |n| n.l2_per_px2);
         let maps = [MoverMaps { epochs: masked, subtracted_l2: None }, MoverMaps { epochs: subtracted, subtracted_l2: Some(l2) }];
         let limits = MoverLimits { threshold: config.threshold, motion: config.motion_threshold, apart_px: APART_FWHM * frame.fwhm_px };
-        let found = search_movers(&maps, &ladder, &tile.bbox, &limits);
+        let found = search_movers(&maps, whole[1].view(), &ladder, &tile.bbox, &limits);
         let with_window = |peak: Peak| Peak { window_mjd: Some(times.mjd), seen_in: 0, ..peak };
         Ok(found.into_iter().filter(|p| own.contains(p.pixel.0, p.pixel.1)).map(with_window).collect())
     }

@@ -449,6 +449,12 @@ fn a_footprint_of_a_hundred_thousand_peaks() {
     assert!(peaks.iter().filter(|p| p.saddle.is_none()).count() <= 25);
 }
 
+/// Window of one day, with exposures in its first half.
+fn day(k: usize) -> Window {
+    let begin = 60000.0 + k as f64;
+    Window { mjd: [begin, begin + 1.0], mean_mjd: begin + 0.3, n_exposures: 2 }
+}
+
 /// Maps of one band in time windows, cut from planes of the whole tract.
 struct Windows {
     static_maps: Vec<LikelihoodMaps>,
@@ -474,7 +480,7 @@ impl MapSource for Windows {
         let of = |(k, maps): (usize, &LikelihoodMaps)| {
             let maps = std::slice::from_ref(maps);
             let phi = maps.phi(band, &[], bbox)?.remove(0);
-            Ok(WindowPlanes { mjd: [60000.0 + k as f64, 60001.0 + k as f64], psi: maps.psi(band, bbox)?, phi })
+            Ok(WindowPlanes { window: day(k), psi: maps.psi(band, bbox)?, phi })
         };
         self.windows.iter().enumerate().map(of).collect()
     }
@@ -493,7 +499,7 @@ fn movers_away_from_what_stands_still() {
     let window = |k: u64| {
         let sky = blank_sky(&stage, &frame.autocorrelations, 77, k);
         let mut psi = sky.psi("r", &tract).unwrap();
-        let t = k as f64 - 5.5;
+        let t = day(k as usize).mean_mjd - 60006.0;
         psi.indexed_iter_mut().for_each(|((j, i), p)| {
             let of = |x: f64, y: f64, snr: f64| snr / lag0.sqrt() * OPTICS[1].lag((i as f64 - x).hypot(j as f64 - y));
             *p += (of(100.0, 150.0, 300.0) + of(x + vx * t, y + vy * t, 3.2)) as f32;

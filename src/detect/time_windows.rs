@@ -1,7 +1,7 @@
 //! Maps of the time windows under a tile, all bands together.
 
 use super::velocity_ladder::EpochMaps;
-use super::{DetectLayers, MapSource, WindowPlanes};
+use super::{DetectLayers, MapSource, Window, WindowPlanes};
 use crate::footprint::{Span, SpanSet};
 use crate::geometry::Box2;
 use ndarray::{Array2, Zip};
@@ -11,16 +11,27 @@ use ndarray::{Array2, Zip};
 pub(super) struct WindowTimes {
     /// Begin of the first, end of the last, MJD (TAI).
     pub mjd: [f64; 2],
-    /// Middle of the first and of the last \[d\], from the middle between those.
+    /// Mean times of the first and of the last \[d\], from the middle of `mjd`.
     pub span_d: [f64; 2],
-    /// Begin and end of every one, MJD (TAI), in order.
-    pub each: Vec<[f64; 2]>,
+    /// Every one, in order; those of all bands with equal begin and end are one.
+    pub each: Vec<Window>,
 }
 
 impl WindowTimes {
-    fn time_d(&self, window: [f64; 2]) -> f64 {
-        0.5 * (window[0] + window[1]) - 0.5 * (self.mjd[0] + self.mjd[1])
+    fn time_d(&self, window: &Window) -> f64 {
+        window.mean_mjd - 0.5 * (self.mjd[0] + self.mjd[1])
     }
+}
+
+fn is_same(a: [f64; 2], b: [f64; 2]) -> bool {
+    a[0].total_cmp(&b[0]).is_eq() && a[1].total_cmp(&b[1]).is_eq()
+}
+
+/// One window of several bands: at the mean time of all exposures.
+fn mean_of(bands: &[Window]) -> Window {
+    let n_exposures: u64 = bands.iter().map(|w| w.n_exposures).sum();
+    let total: f64 = bands.iter().map(|w| (w.mean_mjd - bands[0].mean_mjd) * w.n_exposures as f64).sum();
+    Window { mean_mjd: bands[0].mean_mjd + total / n_exposures.max(1) as f64, n_exposures, ..bands[0] }
 }
 
 impl DetectLayers {
@@ -28,17 +39,17 @@ impl DetectLayers {
     pub(super) fn window_times<S: MapSource + ?Sized>(&self, source: &S, own: &Box2) -> Result<Option<WindowTimes>, S::Error> {
         // A box of one pixel tells the times.
         let pixel = Box2::new(own.x0, own.y0, 1, 1);
-        let mut each: Vec<[f64; 2]> = Vec::new();
+        let mut all: Vec<Window> = Vec::new();
         for band in &self.bands {
-            each.extend(source.windows(band, &pixel)?.into_iter().map(|w| w.mjd));
+            all.extend(source.windows(band, &pixel)?.into_iter().map(|w| w.window));
         }
-        each.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
-        each.dedup();
-        let Some(first) = each.first().copied() else { return Ok(None) };
-        let end = each.iter().fold(first[1], |end, w| end.max(w[1]));
+        all.sort_by(|a, b| a.mjd[0].total_cmp(&b.mjd[0]).then(a.mjd[1].total_cmp(&b.mjd[1])));
+        let each: Vec<Window> = all.chunk_by(|a, b| is_same(a.mjd, b.mjd)).map(mean_of).collect();
+        let Some(first) = each.first().map(|w| w.mjd) else { return Ok(None) };
+        let end = each.iter().fold(first[1], |end, w| end.max(w.mjd[1]));
         let mut times = WindowTimes { mjd: [first[0], end], span_d: [0.0; 2], each };
-        let middles = || times.each.iter().map(|w| times.time_d(*w));
-        times.span_d = [middles().fold(f64::INFINITY, f64::min), middles().fold(f64::NEG_INFINITY, f64::max)];
+        let means = || times.each.iter().map(|w| times.time_d(w));
+        times.span_d = [means().fold(f64::INFINITY, f64::min), means().fold(f64::NEG_INFINITY, f64::max)];
         Ok(Some(times))
     }
 
@@ -49,12 +60,11 @@ impl DetectLayers {
         times: &WindowTimes,
         bbox: &Box2,
     ) -> Result<Vec<EpochMaps>, S::Error> {
-        let empty =
-            |w: &[f64; 2]| EpochMaps { time_d: times.time_d(*w), psi: Array2::zeros(bbox.shape()), phi: Array2::zeros(bbox.shape()) };
+        let empty = |w: &Window| EpochMaps { time_d: times.time_d(w), psi: Array2::zeros(bbox.shape()), phi: Array2::zeros(bbox.shape()) };
         let mut epochs: Vec<EpochMaps> = times.each.iter().map(empty).collect();
         for band in &self.bands {
-            for WindowPlanes { mjd, psi, phi } in source.windows(band, bbox)? {
-                let Some(k) = times.each.iter().position(|w| w[0].total_cmp(&mjd[0]).is_eq() && w[1].total_cmp(&mjd[1]).is_eq()) else {
+            for WindowPlanes { window, psi, phi } in source.windows(band, bbox)? {
+                let Some(k) = times.each.iter().position(|w| is_same(w.mjd, window.mjd)) else {
                     continue;
                 };
                 let add = |sum: &mut f32, total: &mut f32, psi: &f32, phi: &f32| {

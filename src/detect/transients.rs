@@ -32,7 +32,7 @@ impl DetectLayers {
         let epochs = self.window_maps(source, &times, &tile.bbox)?;
         let found = search_transients(&epochs, &tile.bbox, config.threshold, config.model_error, frame.fwhm_px);
         let with_times = |(peak, steps): (Peak, Range<usize>)| {
-            let window_mjd = Some([times.each[steps.start][0], times.each[steps.end - 1][1]]);
+            let window_mjd = Some([times.each[steps.start].mjd[0], times.each[steps.end - 1].mjd[1]]);
             Peak { window_mjd, seen_in: 0, ..peak }
         };
         Ok(found.into_iter().filter(|(p, _)| own.contains(p.pixel.0, p.pixel.1)).map(with_times).collect())

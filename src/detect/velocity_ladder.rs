@@ -7,7 +7,7 @@ use super::maxima::maxima;
 use super::peaks::fit;
 use crate::footprint::Peak;
 use crate::geometry::{Box2, PixelPoint};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2, s};
 use rayon::prelude::*;
 
 /// Likelihood maps of one time window.
@@ -99,6 +99,9 @@ pub struct MoverLimits {
     pub apart_px: f64,
 }
 
+/// Share of ΣΦ that a path must have left where static sources are left out: what is seen in fewer windows beside a bright star is the star's.
+const MIN_DEPTH: f64 = 0.5;
+
 /// Peaks of the best ν over the ladder at or above the threshold that move, on the inner pixels of `bbox` (all but its outermost), in pixel order.
 ///
 /// ν = Σ_w Ψ_w(x + v t_w) / √(g Σ_w Φ_w(x + v t_w)), shifted to whole pixels: 2 % of the signal is lost for an FWHM of 3.5 px. What is found is then
@@ -106,18 +109,22 @@ pub struct MoverLimits {
 ///
 /// # Arguments
 /// * `maps`: of each the best counts; epochs of equal times, on `bbox` grown by [`VelocityLadder::reach_px`] of them.
+/// * `depth`: ΣΦ of all windows \[1/nJy²\] on the same pixels, before anything was left out. Less than half of it along a path is no mover.
 ///
 /// # Source
 /// Algorithms 2.0, movers; the sum along trial motions is that of Bernstein et al. 2004 (digital tracking), on likelihood maps.
 #[must_use]
-pub fn search_movers(maps: &[MoverMaps], ladder: &VelocityLadder, bbox: &Box2, limits: &MoverLimits) -> Vec<Peak> {
+pub fn search_movers(maps: &[MoverMaps], depth: ArrayView2<f64>, ladder: &VelocityLadder, bbox: &Box2, limits: &MoverLimits) -> Vec<Peak> {
     let reach_px = ladder.reach_px(maps.iter().flat_map(|m| &m.epochs).map(|e| e.time_d));
     let (ny, nx) = bbox.shape();
     let trials: Vec<Trial> = (ladder.velocities.iter().enumerate())
         .flat_map(|(k, v)| maps.iter().enumerate().filter_map(move |(m, of)| of.left(*v).map(|left| Trial { rung: k, map: m, left })))
         .collect();
     // Rows in parallel: a row's part of all maps stays in the cache for all velocities of one v_y.
-    let rows: Vec<(Vec<f32>, Vec<u32>)> = (0..ny).into_par_iter().map(|j| best_of_row(maps, ladder, &trials, reach_px, j, nx)).collect();
+    let reach = reach_px as usize;
+    let least_phi = |j: usize| depth.slice(s![j + reach, reach..reach + nx]).mapv(|phi| (MIN_DEPTH * phi) as f32).to_vec();
+    let rows: Vec<(Vec<f32>, Vec<u32>)> =
+        (0..ny).into_par_iter().map(|j| best_of_row(maps, ladder, &trials, reach_px, j, &least_phi(j))).collect();
     let best = Array2::from_shape_fn((ny, nx), |(j, i)| rows[j].0[i]);
     let floor = 0.75 * limits.threshold as f32;
     let mut peaks = Vec::new();
@@ -169,8 +176,16 @@ struct Trial {
     left: f64,
 }
 
-/// The best ν of every pixel of a row, and the trial that has it: the first of equals.
-fn best_of_row(maps: &[MoverMaps], ladder: &VelocityLadder, trials: &[Trial], reach_px: i32, j: usize, nx: usize) -> (Vec<f32>, Vec<u32>) {
+/// The best ν of every pixel of a row, and the trial that has it: the first of equals; of trials whose ΣΦ is not below that of `least_phi`.
+fn best_of_row(
+    maps: &[MoverMaps],
+    ladder: &VelocityLadder,
+    trials: &[Trial],
+    reach_px: i32,
+    j: usize,
+    least_phi: &[f32],
+) -> (Vec<f32>, Vec<u32>) {
+    let nx = least_phi.len();
     let (mut best, mut of) = (vec![0.0f32; nx], vec![0u32; nx]);
     let (mut psi, mut phi) = (vec![0.0f32; nx], vec![0.0f32; nx]);
     for (t, trial) in trials.iter().enumerate() {
@@ -186,8 +201,8 @@ fn best_of_row(maps: &[MoverMaps], ladder: &VelocityLadder, trials: &[Trial], re
             }
         }
         let scale = trial.left.sqrt().recip() as f32;
-        for (((best, of), psi), phi) in best.iter_mut().zip(&mut of).zip(&psi).zip(&phi) {
-            let nu = if *phi > 0.0 { scale * psi / phi.sqrt() } else { 0.0 };
+        for ((((best, of), psi), phi), least) in best.iter_mut().zip(&mut of).zip(&psi).zip(&phi).zip(least_phi) {
+            let nu = if *phi > 0.0 && phi >= least { scale * psi / phi.sqrt() } else { 0.0 };
             if nu > *best {
                 (*best, *of) = (nu, t as u32);
             }
@@ -220,25 +235,32 @@ fn follow(epochs: &[EpochMaps], start: Track, reach_px: i32, step_px: f64) -> (T
         if det <= 0.0 || s <= 0.0 {
             break;
         }
-        let mut next = track;
-        for axis in 0..2 {
-            let [g, gt] = sums.gradient[axis];
-            next.at[axis] += ((stt * g - st * gt) / det).clamp(-0.5, 0.5);
-            next.velocity[axis] += ((s * gt - st * g) / det).clamp(-0.25 * step_px / longest, 0.25 * step_px / longest);
-        }
-        // It must stay the peak that was found.
-        let is_near = |axis: usize| (next.at[axis] - start.at[axis]).abs() <= step_px;
-        let reached = sums_along(epochs, &next, reach_px).height();
-        if !(is_near(0) && is_near(1)) || reached <= height {
-            break;
-        }
-        (track, height) = (next, reached);
+        let fastest_step = 0.25 * step_px / longest;
+        let step = sums
+            .gradient
+            .map(|[g, gt]| [((stt * g - st * gt) / det).clamp(-0.5, 0.5), ((s * gt - st * g) / det).clamp(-fastest_step, fastest_step)]);
+        // Where the whole step leads down, a shorter one may lead up; and it must stay the peak that was found.
+        let higher = SHARES_OF_STEP.iter().find_map(|share| {
+            let mut next = track;
+            for (axis, [at, velocity]) in step.into_iter().enumerate() {
+                next.at[axis] += share * at;
+                next.velocity[axis] += share * velocity;
+            }
+            let is_near = |axis: usize| (next.at[axis] - start.at[axis]).abs() <= step_px;
+            let reached = sums_along(epochs, &next, reach_px).height();
+            (is_near(0) && is_near(1) && reached > height).then_some((next, reached))
+        });
+        let Some(higher) = higher else { break };
+        (track, height) = higher;
     }
     (track, height)
 }
 
 /// Fisher steps, at most.
 const MAX_STEPS: usize = 12;
+
+/// Shares of a step that are tried.
+const SHARES_OF_STEP: [f64; 3] = [1.0, 0.5, 0.25];
 
 /// Sums over the epochs along a track.
 struct TrackSums {
@@ -344,7 +366,8 @@ mod tests {
             .collect();
         let search = |ladder: &VelocityLadder, bbox: &Box2| {
             let maps = MoverMaps { epochs: epochs.clone(), subtracted_l2: None };
-            search_movers(&[maps], ladder, bbox, &MoverLimits { threshold: 6.0, motion: 3.5, apart_px: 3.0 * fwhm })
+            let depth = Array2::from_elem((SIDE, SIDE), f64::from(epochs_n) * norm);
+            search_movers(&[maps], depth.view(), ladder, bbox, &MoverLimits { threshold: 6.0, motion: 3.5, apart_px: 3.0 * fwhm })
         };
         let found = search(&ladder, &bbox);
         for ([x, y], [vx, vy]) in movers {

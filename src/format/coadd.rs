@@ -19,7 +19,7 @@
 //! | `phi_exponential` | f32 `[morphology, ny, nx]` | nJy-2 | Φ of round exponential profiles; their half-light radii are the band's attribute `half_light_arcsec` (f64 `[morphology]`). Both absent if none was asked for |
 //! | `input_exposures` | table ([`super::table`]) | | `id`, `weight`, `n_pixels`, `mjd` \[d\], `gain` \[electrons per nJy\], `fwhm` \[pixel\]: selected exposures of the band in the whole tract |
 //! | `selection` | table | | every exposure of the band: `id`, `is_selected`, `reason`, `fwhm` \[arcsec\], `ellipticity`, `depth` \[mag, 5 sigma\], `unusable_share`, `gain` \[mag\] ([`Decision`]) |
-//! | `windows/<step>` | group | | `psi`, `phi` of the exposures of one step of the ladder of time windows, attributes `first_mjd`, `last_mjd` (f64: where the step begins and ends) and `n_exposures` (u64). A window is the sum of consecutive steps. Absent without a ladder |
+//! | `windows/<step>` | group | | `psi`, `phi` of the exposures of one step of the ladder of time windows, attributes `first_mjd`, `last_mjd` (f64: where the step begins and ends), `mean_mjd` (f64, of its exposures in the whole tract) and `n_exposures` (u64). A window is the sum of consecutive steps. Absent without a ladder |
 //! | `autocorrelation` | f32 `[cell, 2h+1, 2h+1]` | nJy-2 | PSF autocorrelation per cell ([`PsfAutocorrelation`]), of the same cells; its h is chosen by the PSFs |
 //! | `autocorrelation_weight` | f64 `[cell]` | nJy-2 | inverse variance of blank sky per tract pixel, of all exposures together |
 //!
@@ -38,7 +38,7 @@ use crate::image::{ExposureId, MaskPlane};
 use ndarray::{Array2, Array3, Axis, s};
 use std::path::{Path, PathBuf};
 
-const FORMAT: (&str, u32) = ("fathom-coadd", 2);
+const FORMAT: (&str, u32) = ("fathom-coadd", 3);
 
 /// One step of the ladder of time windows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,6 +49,8 @@ pub struct WindowStep {
     pub first_mjd: f64,
     /// Where it ends.
     pub last_mjd: f64,
+    /// Mean of its exposures.
+    pub mean_mjd: f64,
     /// Exposures of the band in it, in the whole tract.
     pub n_exposures: u64,
 }
@@ -68,6 +70,7 @@ impl WindowSink<'_> {
         let group = windows.create(&step.step.to_string())?;
         group.put("first_mjd", step.first_mjd)?;
         group.put("last_mjd", step.last_mjd)?;
+        group.put("mean_mjd", step.mean_mjd)?;
         group.put("n_exposures", step.n_exposures)?;
         group.write(About::new("psi", "nJy-1", "sum of PSF-correlated exposures over variance"), maps.psi.view(), Storage::Tiled)?;
         group.write(About::new("phi", "nJy-2", "sum of correlations of PSF squared with 1 / variance"), maps.phi.view(), Storage::Tiled)
@@ -478,8 +481,8 @@ impl CoaddMosaic {
         let of_step = |name: &String| {
             let step = name.parse().map_err(|_| windows.wrong(name, "a group of this name", "a whole number"))?;
             let group = windows.child(name, "maps of a step")?;
-            let (first_mjd, last_mjd) = (group.number("first_mjd")?, group.number("last_mjd")?);
-            Ok(WindowStep { step, first_mjd, last_mjd, n_exposures: group.count("n_exposures")? })
+            let [first_mjd, last_mjd, mean_mjd] = [group.number("first_mjd")?, group.number("last_mjd")?, group.number("mean_mjd")?];
+            Ok(WindowStep { step, first_mjd, last_mjd, mean_mjd, n_exposures: group.count("n_exposures")? })
         };
         let mut steps = windows.members()?.iter().map(of_step).collect::<Result<Vec<_>, FormatError>>()?;
         steps.sort_by_key(|s| s.step);

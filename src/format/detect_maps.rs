@@ -5,7 +5,7 @@
 use super::FormatError;
 use super::coadd::{CoaddMosaic, Plane, WindowStep};
 use crate::coadd::{exponential_stamp, is_uniform, phi_of_morphology};
-use crate::detect::{MapSource, WindowPlanes};
+use crate::detect::{MapSource, Window, WindowPlanes};
 use crate::geometry::Box2;
 use ndarray::{Array2, Axis, Zip};
 
@@ -39,7 +39,8 @@ impl MapSource for CoaddMosaic {
     fn windows(&self, band: &str, bbox: &Box2) -> Result<Vec<WindowPlanes>, FormatError> {
         let read = |step: WindowStep| {
             let maps = self.window(band, step.step, 1, bbox)?;
-            Ok(WindowPlanes { mjd: [step.first_mjd, step.last_mjd], psi: maps.psi, phi: maps.phi })
+            let window = Window { mjd: [step.first_mjd, step.last_mjd], mean_mjd: step.mean_mjd, n_exposures: step.n_exposures };
+            Ok(WindowPlanes { window, psi: maps.psi, phi: maps.phi })
         };
         self.window_steps(band)?.into_iter().map(read).collect()
     }

@@ -593,7 +593,7 @@ fn mosaic(folder: &Path) -> CoaddMosaic {
 }
 
 fn window_step(step: i64) -> WindowStep {
-    WindowStep { step, first_mjd: 2.0 * step as f64, last_mjd: 2.0 * (step + 1) as f64, n_exposures: 3 }
+    WindowStep { step, first_mjd: 2.0 * step as f64, last_mjd: 2.0 * (step + 1) as f64, mean_mjd: 2.0 * step as f64 + 0.7, n_exposures: 3 }
 }
 
 /// Detection reads the planes as they are, Φ of a disc that was not summed by the cells' autocorrelations where these hold, and the mean over all
@@ -613,7 +613,8 @@ fn detection_reads_the_mosaic() {
     assert!(planes[2].iter().all(|v| *v == 0.0));
     assert_eq!(mosaic.mask("g", &bbox).unwrap(), MapSource::mask(&mosaic, "g", &bbox).unwrap());
     let windows = mosaic.windows("g", &bbox).unwrap();
-    assert_eq!(windows.iter().map(|w| w.mjd[0]).collect::<Vec<_>>(), [18.0, 20.0, 24.0]);
+    assert_eq!(windows.iter().map(|w| w.window.mjd[0]).collect::<Vec<_>>(), [18.0, 20.0, 24.0]);
+    assert_eq!(windows.iter().map(|w| w.window.mean_mjd).collect::<Vec<_>>(), [18.7, 20.7, 24.7]);
     assert_eq!(windows[2].psi, planes[0].mapv(|v| v / 4.0 * 3.0 * 12.0));
     let cells: Vec<_> = mosaic
         .tract()

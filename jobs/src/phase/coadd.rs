@@ -68,11 +68,14 @@ impl Phase for Coadd {
                 };
                 sums.open_window();
                 let n_exposures = members.len() as u64;
+                // From the first one on: no digits are lost.
+                let first = all[members[0]].0.mjd;
+                let mean_mjd = first + members.iter().map(|&i| all[i].0.mjd - first).sum::<f64>() / n_exposures as f64;
                 members.into_iter().try_for_each(|i| add(&mut sums, i))?;
                 if let Some(maps) = sums.close_window() {
                     let days = run.config.select.window_step_days;
                     let (first_mjd, last_mjd) = (step as f64 * days, (step + 1) as f64 * days);
-                    windows.put(WindowStep { step, first_mjd, last_mjd, n_exposures }, &maps)?;
+                    windows.put(WindowStep { step, first_mjd, last_mjd, mean_mjd, n_exposures }, &maps)?;
                 }
             }
             Ok(sums.finish())
