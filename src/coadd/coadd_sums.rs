@@ -44,8 +44,11 @@ pub struct CoaddSums {
     autocorrelation: AutocorrelationSums,
 }
 
-/// Why a row of the sums is a slice.
+/// Why rows of the sums are a slice.
 const ROWS: &str = "rows of an array in standard layout are contiguous";
+
+/// Rows that a thread adds to at a time, run below run: what the runs read of an exposure that is turned stays in the cache.
+const BAND_ROWS: usize = 32;
 
 /// Why a place has no value, where the coadd tells: saturation, which is a property of the source, and artifacts that were cut. `SAT` and
 /// `CLIPPED` if one of the taps around (`x`, `y`) has them.
@@ -146,26 +149,34 @@ impl CoaddSums {
         let adder = RunAdder { weight, bit: 1 << (index % 64), mask: exposure.mask.as_slice().expect(ROWS) };
         let whole = (self.edges == CoaddEdges::Cell).then(|| WholeCells::new(&self.tract, &self.bbox, &exposure.meta, kernel));
         let mut plane = self.inputs_wyx.index_axis_mut(Axis(0), index / 64);
+        let width = self.bbox.width as usize;
         let n_pixels: u64 = (
-            self.flux.axis_iter_mut(Axis(0)),
-            self.variance.axis_iter_mut(Axis(0)),
-            self.weight.axis_iter_mut(Axis(0)),
-            self.mask.axis_iter_mut(Axis(0)),
-            plane.axis_iter_mut(Axis(0)),
+            self.flux.axis_chunks_iter_mut(Axis(0), BAND_ROWS),
+            self.variance.axis_chunks_iter_mut(Axis(0), BAND_ROWS),
+            self.weight.axis_chunks_iter_mut(Axis(0), BAND_ROWS),
+            self.mask.axis_chunks_iter_mut(Axis(0), BAND_ROWS),
+            plane.axis_chunks_iter_mut(Axis(0), BAND_ROWS),
         )
             .into_par_iter()
             .enumerate()
-            .map(|(j, (flux, variance, weight, mask, inputs))| {
-                let mut row = RowSums {
-                    flux: flux.into_slice().expect(ROWS),
-                    variance: variance.into_slice().expect(ROWS),
-                    weight: weight.into_slice().expect(ROWS),
-                    mask: mask.into_slice().expect(ROWS),
-                    inputs: inputs.into_slice().expect(ROWS),
-                };
+            .map(|(band, (flux, variance, weight, mask, inputs))| {
+                let n_rows = flux.nrows();
+                let (flux, variance, weight) =
+                    (flux.into_slice().expect(ROWS), variance.into_slice().expect(ROWS), weight.into_slice().expect(ROWS));
+                let (mask, inputs) = (mask.into_slice().expect(ROWS), inputs.into_slice().expect(ROWS));
                 let mut warped = WarpedRun::new();
                 let mut n_pixels = 0;
-                for run in mapping.runs(j) {
+                for (i, r) in (0..mapping.n_runs()).flat_map(|i| (0..n_rows).map(move |r| (i, r))) {
+                    let j = band * BAND_ROWS + r;
+                    let run = mapping.run(j, i);
+                    let row = r * width..(r + 1) * width;
+                    let mut row = RowSums {
+                        flux: &mut flux[row.clone()],
+                        variance: &mut variance[row.clone()],
+                        weight: &mut weight[row.clone()],
+                        mask: &mut mask[row.clone()],
+                        inputs: &mut inputs[row],
+                    };
                     warper.run(run.x(), run.y(), &mut warped);
                     if let Some(whole) = &whole {
                         whole.leave_others(j, &run.columns, &mut warped);

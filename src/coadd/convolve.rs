@@ -21,7 +21,12 @@ fn place(phase: u32) -> f32 {
 pub(super) fn lanes<const L: usize>(table: &[f32], phase: u32) -> [f32; L] {
     let t = place(phase);
     let (a, b) = table[(phase >> PLACE_BITS) as usize * L..][..2 * L].split_at(L);
-    std::array::from_fn(|l| t.mul_add(b[l] - a[l], a[l]))
+    let mut weights = [0.0; L];
+    // No closure: it would not have the features of the caller, and every fused multiply-add would be a call.
+    for ((w, a), b) in weights.iter_mut().zip(a).zip(b) {
+        *w = t.mul_add(b - a, *a);
+    }
+    weights
 }
 
 /// (Σ k z, Σ k² v) over `N` rows of `N` taps from the first pixels of the planes on, `width` pixels from row to row; the planes have `L`

@@ -228,23 +228,31 @@ impl Mapping {
 
     /// Row `j` of the box in runs of at most [`STEP_PX`] pixels.
     pub fn runs(&self, j: usize) -> impl Iterator<Item = Run> {
+        (0..self.n_runs()).map(move |i| self.run(j, i))
+    }
+
+    /// Runs in a row; those of one number lie below one another.
+    pub fn n_runs(&self) -> usize {
+        self.blocks.ncols()
+    }
+
+    /// Run `i` of row `j` of the box.
+    pub fn run(&self, j: usize, i: usize) -> Run {
         let y = self.bbox.y0 + j as i32;
-        let blocks = self.blocks.row((y.div_euclid(STEP_PX) - self.first_block.1) as usize);
+        let block = &self.blocks[[(y.div_euclid(STEP_PX) - self.first_block.1) as usize, i]];
         let start = |i: usize| ((self.first_block.0 + i as i32) * STEP_PX - self.bbox.x0).clamp(0, self.bbox.width) as usize;
-        blocks.into_iter().enumerate().map(move |(i, block)| {
-            let columns = start(i)..start(i + 1);
-            let mut run = Run { n: columns.len(), x: [0.0; MAX_RUN], y: [0.0; MAX_RUN], area: block.area, columns };
-            let first = self.bbox.x0 + run.columns.start as i32;
-            match &block.content {
-                Content::Smooth(square) => square.interpolate((first, y), &mut run.x[..run.n], &mut run.y[..run.n]),
-                Content::Bent(places) => {
-                    let row = (y - places.bbox.y0) as usize;
-                    run.x[..run.n].copy_from_slice(places.x.row(row).as_slice().expect("a row"));
-                    run.y[..run.n].copy_from_slice(places.y.row(row).as_slice().expect("a row"));
-                }
+        let columns = start(i)..start(i + 1);
+        let mut run = Run { n: columns.len(), x: [0.0; MAX_RUN], y: [0.0; MAX_RUN], area: block.area, columns };
+        let first = self.bbox.x0 + run.columns.start as i32;
+        match &block.content {
+            Content::Smooth(square) => square.interpolate((first, y), &mut run.x[..run.n], &mut run.y[..run.n]),
+            Content::Bent(places) => {
+                let row = (y - places.bbox.y0) as usize;
+                run.x[..run.n].copy_from_slice(places.x.row(row).as_slice().expect("a row"));
+                run.y[..run.n].copy_from_slice(places.y.row(row).as_slice().expect("a row"));
             }
-            run
-        })
+        }
+        run
     }
 
     /// Exposure columns and rows of all pixels, `[y, x]`; NaN where the WCS cannot be inverted.

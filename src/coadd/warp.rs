@@ -113,13 +113,7 @@ impl Warper<'_> {
             (out.flux_njy[i], out.variance_njy2[i]) = if first + (N - 1) * width + L <= flux_njy.len() {
                 convolve(phases, &flux_njy[first..], &variance_njy2[first..], width)
             } else {
-                // The last pixels of the planes: there is no whole register left.
-                let (mut z, mut v) = ([[0.0; L]; N], [[0.0; L]; N]);
-                for j in 0..N {
-                    z[j][..N].copy_from_slice(&flux_njy[first + j * width..][..N]);
-                    v[j][..N].copy_from_slice(&variance_njy2[first + j * width..][..N]);
-                }
-                convolve(phases, z.as_flattened(), v.as_flattened(), L)
+                last_pixels::<N, L>(self.kernel.lanes(), phases, &flux_njy[first..], &variance_njy2[first..], width)
             };
             let round = |v: i64| ((v >> (FRACTION_BITS - 1)) & 1) as usize;
             out.nearest[i] = first + (N / 2 - 1 + round(y)) * width + N / 2 - 1 + round(x);
@@ -159,6 +153,24 @@ impl Warper<'_> {
         out.variance_njy2[i] = (f64::from(out.variance_njy2[i]) * scale * scale) as f32;
         out.outcome[i] = if is_kept { Outcome::Inexact } else { Outcome::Masked };
     }
+}
+
+/// At the last pixels of the planes, where there is no whole register left. Apart from the loop, so that the other way is inlined there.
+#[cold]
+#[inline(never)]
+fn last_pixels<const N: usize, const L: usize>(
+    table: &[f32],
+    phases: convolve::Phases,
+    flux_njy: &[f32],
+    variance_njy2: &[f32],
+    width: usize,
+) -> (f32, f32) {
+    let (mut z, mut v) = ([[0.0; L]; N], [[0.0; L]; N]);
+    for j in 0..N {
+        z[j][..N].copy_from_slice(&flux_njy[j * width..][..N]);
+        v[j][..N].copy_from_slice(&variance_njy2[j * width..][..N]);
+    }
+    convolve::plain::<N, L>(table, phases, z.as_flattened(), v.as_flattened(), L)
 }
 
 /// A position in multiples of 2^-[`FRACTION_BITS`], rounded; NaN and what is beyond ±2^31 pixels becomes some number far outside.
