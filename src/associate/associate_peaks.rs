@@ -407,7 +407,11 @@ fn known_peak(k: &KnownPosition, n_layers: usize, n_bands: usize) -> Peak {
 }
 
 fn rejected(peak: Peak, parent_id: Option<i64>) -> PeakRecord {
-    let why = if peak.fate == PeakFate::Masked { Rejection::Masked } else { Rejection::Culled };
+    let why = match peak.fate {
+        PeakFate::Masked => Rejection::Masked,
+        PeakFate::Shallow => Rejection::Shallow,
+        _ => Rejection::Culled,
+    };
     PeakRecord {
         parent_id,
         decision: PeakDecision::Rejected(why),

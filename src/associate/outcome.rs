@@ -16,6 +16,8 @@ pub enum Rejection {
     LowRank,
     /// It moves or flares: the layers' tables of movers and transients have it.
     Changing,
+    /// The dip between it and a higher one is what noise makes on a smooth light (`detect.least_dip`).
+    Shallow,
 }
 
 /// What a peak is to the others of its parent, which are named by their places.

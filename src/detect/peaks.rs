@@ -20,6 +20,8 @@ pub struct TileLayers<'a> {
     pub thresholds: &'a [Vec<f64>],
     /// Mean FWHM of the PSF \[pixel\].
     pub fwhm_px: f64,
+    /// Least dip of a peak over its saddle \[sigma\].
+    pub least_dip: f64,
 }
 
 /// A maximum, refined.
@@ -77,6 +79,9 @@ impl TileLayers<'_> {
         let mut peak = self.with_values(layer, refined, &values);
         if let Some(join) = maximum.join {
             peak.saddle = Some(self.saddle(layer, refined, &join));
+            if self.is_shallow(layer, maximum, refined) {
+                peak.fate = PeakFate::Shallow;
+            }
             if refined.height - f64::from(join.height) < 0.5 * self.unevenness(layer, at) * refined.height {
                 peak.fate = PeakFate::Masked;
             }
@@ -138,6 +143,11 @@ impl TileLayers<'_> {
             peak.flux_err_njy.push(error);
         }
         peak
+    }
+
+    /// True if noise makes dips like that of a maximum over its saddle.
+    pub fn is_shallow(&self, layer: usize, maximum: &Maximum, refined: Refined) -> bool {
+        maximum.join.is_some_and(|join| f64::from(self.saddle(layer, refined, &join).significance) < self.least_dip)
     }
 
     fn saddle(&self, layer: usize, peak: Refined, join: &Join) -> Saddle {

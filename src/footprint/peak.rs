@@ -17,6 +17,8 @@ pub enum PeakFate {
     Culled,
     /// It stands on the slope of the same maximum of its best layer as a higher one (strategy `cull`).
     Duplicate,
+    /// The dip between it and a higher one is no deeper than noise makes it on a smooth light (`detect.least_dip`).
+    Shallow,
 }
 
 /// What else is known of a peak; bits of [`Peak::marks`].

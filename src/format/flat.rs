@@ -148,6 +148,7 @@ fn fate_code(fate: PeakFate) -> u8 {
         PeakFate::Masked => 1,
         PeakFate::Culled => 2,
         PeakFate::Duplicate => 3,
+        PeakFate::Shallow => 4,
     }
 }
 
@@ -172,8 +173,8 @@ pub(super) fn take_peaks(parent: &Node, name: &str, n_items: usize) -> Result<Ve
     let (layer, seen_in) = (group.column_of::<u16>("layer", n)?, group.column_of::<u64>("seen_in", n)?);
     let (best_layer, flags) = (group.column_of::<u16>("best_layer", n)?, group.column_of::<u32>("flags", n)?);
     let fate = group.column_of::<u8>("fate", n)?;
-    if let Some(odd) = fate.iter().find(|f| **f > 3) {
-        return Err(group.wrong("fate", &odd.to_string(), "0, 1, 2 or 3"));
+    if let Some(odd) = fate.iter().find(|f| **f > 4) {
+        return Err(group.wrong("fate", &odd.to_string(), "0, 1, 2, 3 or 4"));
     }
     let marks = group.column_of::<u8>("marks", n)?;
     let (saddle, dip) = (group.column_of::<f32>("saddle", n)?, group.column_of::<f32>("saddle_significance", n)?);
@@ -197,7 +198,7 @@ pub(super) fn take_peaks(parent: &Node, name: &str, n_items: usize) -> Result<Ve
         flux_err_njy: flux_err.row(i).to_vec(),
         saddle: (!saddle[i].is_nan()).then(|| Saddle { height: saddle[i], significance: dip[i], higher: (higher[[i, 0]], higher[[i, 1]]) }),
         flags: flags[i],
-        fate: [PeakFate::Good, PeakFate::Masked, PeakFate::Culled, PeakFate::Duplicate][usize::from(fate[i])],
+        fate: [PeakFate::Good, PeakFate::Masked, PeakFate::Culled, PeakFate::Duplicate, PeakFate::Shallow][usize::from(fate[i])],
         marks: marks[i],
         window_mjd: pair(&window, i),
         velocity_px_per_day: pair(&velocity, i),

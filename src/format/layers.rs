@@ -37,7 +37,7 @@
 //! | `saddle`, `saddle_significance` | f32 | | height of the saddle to higher ground, depth of the dip in its own noise; NaN without one |
 //! | `higher_pixel` | i32 `[peak, 2]` | pixel | pixel (column, row) of the peak beyond the saddle; its own without one |
 //! | `flags` | u32 | | mask planes of all bands on and around its pixel |
-//! | `fate` | u8 | | 0 good; 1 its dip is no deeper than what masked pixels make of a smooth light; 2 below the threshold in every layer; 3 on the slope of a higher one's maximum |
+//! | `fate` | u8 | | 0 good; 1 its dip is no deeper than what masked pixels make of a smooth light; 2 below the threshold in every layer; 3 on the slope of a higher one's maximum; 4 its dip is less than `detect.least_dip` |
 //! | `marks` | u8 | | set by association, bits: 1 in a list of known sources, 2 mover, 4 transient, 8 variable |
 //! | `window_mjd` | f64 `[peak, 2]` | d | begin and end of its time window; NaN for the whole stack |
 //! | `velocity` | f64 `[peak, 2]` | pixel d-1 | motion at which it was stacked; NaN for static layers |

@@ -415,7 +415,7 @@ fn layers_come_back() {
     layers::write(&path, "k", &written).unwrap();
     edit(&path, |f| f.dataset("peaks/fate").unwrap().write_raw(&[0u8, 1, 9]).unwrap());
     let error = layers::read(&path).unwrap_err().to_string();
-    assert!(error.contains("/peaks/fate") && error.contains("0, 1, 2 or 3"), "{error}");
+    assert!(error.contains("/peaks/fate") && error.contains("0, 1, 2, 3 or 4"), "{error}");
     layers::write(&path, "k", &written).unwrap();
     edit(&path, |f| f.dataset("spans/offsets").unwrap().write_raw(&[0i64, 9, 9, 9]).unwrap());
     let error = layers::read(&path).unwrap_err().to_string();
