@@ -449,6 +449,12 @@ def main():
         lines_out.append(f"final background of the coadd: {100 * off / sigma:.2f} % of the coadd's pixel noise ({sigma:.3f} nJy) after a constant of {100 * constant / sigma:+.2f} %")
         error_of_halo, brightness = halo(run, error)
         lines_out.append(f"halo between 1 and 2.5 half-light radii ({brightness / sigma:.2f} sigma a pixel): {100 * error_of_halo:+.2f} % of its flux")
+        template = Path(config["match"].get("template") or "none")
+        for whose, path in (("the deep background", run), ("the template's deep background", template)):
+            if (path / "main/background.h5").exists():
+                with h5py.File(path / "main/background.h5") as f:
+                    deep = f["r/deep_0"].attrs
+                    lines_out.append(f"superpixels that the polynomial of {whose} goes through: {deep['n_used']} of {deep['n_superpixels']}")
         image = np.nan_to_num(planes["image"])
         lines = edges(exposures, m["patches"][0])
         if unit is None:  # sources and noise are the first run's for all: a wrong background is neither

@@ -32,13 +32,12 @@ of_visits "$out/visit_1" "$out"/matched/main/exposures/r_01_*.h5
 phases visit_1_coadd --set expose.mode=import --set expose.folder="$PWD/$out/visit_1" --set match.background=visit
 phases reference_visit --set match.template="$PWD/$out/visit_1_coadd" --set solve.pairs=reference --reuse "$out/matched"
 
-# Four more visits of the same sky, matched among themselves, as an earlier coadd. So few bend the sky that is left: with the default clip its polynomial
-# takes half of the tract for sources.
+# Four more visits of the same sky, matched among themselves, as an earlier coadd.
 for phase in sky expose; do
     $fathom $phase reports/coadd/background.toml --out "$out/more" --set camera.n_exposures=13 --resume
 done
 of_visits "$out/earlier" "$out"/more/main/exposures/r_09_*.h5 "$out"/more/main/exposures/r_1[0-2]_*.h5
-phases earlier_coadd --set expose.mode=import --set expose.folder="$PWD/$out/earlier" --set deep_background.clip_sigma=5
+phases earlier_coadd --set expose.mode=import --set expose.folder="$PWD/$out/earlier"
 phases template --set match.template="$PWD/$out/earlier_coadd" --reuse "$out/matched"
 
 # Two passes.

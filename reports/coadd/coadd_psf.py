@@ -120,12 +120,18 @@ class CoaddPsf:
             t = f[band]["input_exposures"]
             self.ids, self.weights = [i.decode() for i in t["id"][()]], t["weight"][()]
         self.exposures = [Exposure(f"{run}/main/exposures/{i}.h5") for i in self.ids]
+        self.last = None, {}
 
     def stamp(self, x, y, words, radius):
+        if self.last[0] != (x, y, radius):
+            self.last = (x, y, radius), {}
+        warps = self.last[1]
         total, out = 0.0, 0.0
         for i, (e, w) in enumerate(zip(self.exposures, self.weights)):
             if int(words[i // 64]) >> (i % 64) & 1:
-                total, out = total + w, out + w * warped(e, self.tract, x, y, radius, self.order)
+                if i not in warps:
+                    warps[i] = warped(e, self.tract, x, y, radius, self.order)
+                total, out = total + w, out + w * warps[i]
         return out / total
 
 

@@ -1,9 +1,11 @@
 """PSFs of the coadds against stars of negligible noise: core flux, size and ellipticity of each star less those of the PSF that the product states.
 
-    psf.py RUNS FIGURE.png        (runs of psf.sh)
+    psf.py RUNS FIGURE.png        (runs of psf.sh; PROCESSES as environment variable)
 """
 
+import concurrent.futures
 import glob
+import os
 import sys
 
 import h5py
@@ -13,6 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from coadd_psf import CoaddPsf, by_cell, plane, tract, unit_vector
+from proper_psf import LEAST_SHARE, ProperPsf
 
 BAND = "r"
 NAMES = ["core flux", "size", "e1", "e2"]
@@ -76,6 +79,11 @@ class Run:
             if r <= cx < nx - r and r <= cy < ny - r and np.isfinite(image[box]).all():
                 yield k, x, y, image[box] / flux, box
 
+    def has_inexact(self, mask, x, y, reach):
+        """True if a pixel within reach of the star's is flagged."""
+        cx, cy, n = int(np.rint(x)), int(np.rint(y)), int(np.ceil(reach))
+        return bool((mask[max(cy - n, 0) : cy + n + 1, max(cx - n, 0) : cx + n + 1] & self.inexact).any())
+
     def is_near_edge(self, x, y, r):
         """True if the edge of some exposure passes within r pixels."""
         sky = self.tract.to_sky(x, y)
@@ -86,7 +94,7 @@ class Run:
         return False
 
     def direct(self):
-        """Rows: residual against the PSF pixel by pixel; against the PSF of the exposures at the middle; the class."""
+        """Rows: the class; whether a pixel within 1 FWHM is flagged; residual against the PSF pixel by pixel; against the PSF of the exposures at the middle."""
         self.psf = CoaddPsf(self.path, BAND)
         image = plane(self.path, "coadd", f"{BAND}/image")
         mask = plane(self.path, "coadd", f"{BAND}/mask")
@@ -104,33 +112,53 @@ class Run:
                     whole[has] = self.psf.stamp(x, y, w, r)[has]
             is_one_set = (words == words[:, r : r + 1, r : r + 1]).all()
             kind = "other sets" if not is_one_set else "edge, one set" if self.is_near_edge(x, y, fwhm) else "away"
-            found.append((kind, bool((mask[box] & self.inexact).any()), residual(star, whole, fwhm, x - cx, y - cy), residual(star, at_middle, fwhm, x - cx, y - cy)))
+            found.append((kind, self.has_inexact(mask, x, y, fwhm), residual(star, whole, fwhm, x - cx, y - cy), residual(star, at_middle, fwhm, x - cx, y - cy)))
         return fwhm, found
 
-    def proper(self):
+    def proper(self, part, n_parts):
+        """Rows: the class; whether a pixel within 1 FWHM is flagged; residual against the cell's PSF; whether an edge is within 1 FWHM; residual against
+        the PSF drawn at the place, and of this against the cell's: of all stars with such an edge and of every tenth of the others; of the
+        former also with the file's choice of exposures at their limit. With them, lines on
+        the stars that are off the PSF at the place by more than 1.5e-3. Of the stars `part` modulo `n_parts`."""
         self.psf = CoaddPsf(self.path, BAND)
+        at_place = ProperPsf(self.path, BAND, self.psf)
         image = plane(self.path, "combined", f"proper/{BAND}/image")
         mask = plane(self.path, "combined", f"proper/{BAND}/mask")
         psfs = by_cell(self.path, "combined", f"proper/{BAND}", "cells", "psf")
         fwhm = width(next(iter(psfs.values()))[10:-10, 10:-10])
         r = int(np.ceil(4 * fwhm / 2.3548))
-        found = []
+        found, lines = [], []
         for k, x, y, star, box in self.stars(image, r):
+            if k % n_parts != part:
+                continue
             cx, cy = int(np.rint(x)), int(np.rint(y))
             stamp = psfs[cx // self.cell, cy // self.cell]
             h = stamp.shape[0] // 2
             model = moved(stamp, x - cx, y - cy)[h - r : h + r + 1, h - r : h + r + 1]
-            near = np.s_[cy - 2 : cy + 3, cx - 2 : cx + 3]
-            is_flagged = bool((mask[near] & self.inexact).any())
+            is_flagged = self.has_inexact(mask, x, y, 2)
             # The star is away from edges if none is near and none goes through the cells that it touches: each has a PSF of its own.
             columns, rows = [((v - r) // self.cell * self.cell, ((v + r) // self.cell + 1) * self.cell) for v in (cx, cy)]
             words = self.inputs[:, rows[0] : rows[1], columns[0] : columns[1]]
             is_cut = (words != words[:, :1, :1]).any() or self.is_near_edge(x, y, 4 * fwhm)
             kind = "flagged" if is_flagged else "edge in the cell or near, not flagged" if is_cut else "away"
-            reach = int(np.ceil(fwhm))
-            is_beside = bool((mask[max(cy - reach, 0) : cy + reach + 1, max(cx - reach, 0) : cx + reach + 1] & self.inexact).any())
-            found.append((kind, is_beside, residual(star, model, fwhm, x - cx, y - cy)))
-        return fwhm, found
+            is_across = self.is_near_edge(x, y, fwhm)
+            found.append((kind, self.has_inexact(mask, x, y, fwhm), residual(star, model, fwhm, x - cx, y - cy), is_across, None, None, None))
+            if not is_across and k // n_parts % 10:
+                continue
+            drawn = at_place.stamp(x, y, r)
+            of_place = residual(star, drawn, fwhm, x - cx, y - cy)
+            found[-1] = found[-1][:4] + (of_place, residual(drawn, model, fwhm, x - cx, y - cy), None)
+            if is_across:
+                found[-1] = found[-1][:6] + (residual(star, at_place.stamp(x, y, r, is_by_file=True), fwhm, x - cx, y - cy),)
+            off = np.abs(of_place).max()
+            if off > 1.5e-3:
+                j, i = np.unravel_index(np.abs(star - drawn).argmax(), star.shape)
+                shares = ", ".join(f"{v:.4f}" for v in at_place.shares(cx + i - r, cy + j - r) if abs(v - LEAST_SHARE) < 2e-3) or "none"
+                lines.append(
+                    f"    star at ({x:.1f}, {y:.1f}) off its PSF at the place by {off:.1e}: most at ({i - r}, {j - r}) pixels from it, {(star - drawn)[j, i] / drawn.max():.2f} of the peak; "
+                    f"shares of exposures' PSFs there within 2e-3 of {LEAST_SHARE}: {shares}"
+                )
+        return fwhm, found, lines
 
     def matched(self):
         self.psf = CoaddPsf(self.path, BAND)
@@ -166,6 +194,17 @@ def table(title, rows):
         print(f"  {label:56} {len(v):4}   {cells}")
 
 
+PARTS = 4
+
+
+def of_task(task):
+    """What a kind of coadd of a run gives: tasks of several processes."""
+    path, kind, part = task
+    if kind == "direct":
+        return Run(path).direct()
+    return Run(path).proper(part, PARTS) if kind == "proper" else Run(path).matched()
+
+
 def main():
     runs, figure = sys.argv[1:3]
     print(f"{'':58} stars   " + "   ".join(f"{n + ': mean':>15} {'rms':>8} {'largest':>8}" for n in NAMES))
@@ -174,31 +213,50 @@ def main():
     def pool(label, values):
         pooled.setdefault(label, []).append(values)
 
-    for name in ("mix", "0.5", "0.6", "0.8", "1.0"):
-        of_all, of_cell = Run(f"{runs}/{name}"), Run(f"{runs}/{name}-cell")
+    names = ("mix", "0.5", "0.6", "0.8", "1.0")
+    tasks = [(f"{runs}/{name}{rule}", kind, 0) for name in names for rule in ("", "-cell") for kind in ("direct", "matched")]
+    tasks += [(f"{runs}/{name}", "proper", part) for name in names for part in range(PARTS)]
+    with concurrent.futures.ProcessPoolExecutor(int(os.environ.get("PROCESSES", os.cpu_count()))) as executor:
+        result = dict(zip(tasks, executor.map(of_task, tasks)))
+    for name in names:
+        of_all, of_cell = f"{runs}/{name}", f"{runs}/{name}-cell"
         for run, rule in ((of_all, "all"), (of_cell, "cell")):
-            fwhm, found = run.direct()
+            fwhm, found = result[run, "direct", 0]
             rows = [(kind, [f[2] for f in found if f[0] == kind]) for kind in ("away", "edge, one set", "other sets")]
             rows.append(("other sets, PSF of the middle's", [f[3] for f in found if f[0] == "other sets"]))
+            for kind in ("edge, one set", "other sets"):
+                rows.append((f"{kind}, none within a FWHM flagged, the middle's", [f[3] for f in found if f[0] == kind and not f[1]]))
+            rows.append(("usable: no pixel within a FWHM flagged, the middle's", [f[3] for f in found if not f[1]]))
+            rows.append(("not usable, the middle's", [f[3] for f in found if f[1]]))
             table(f'{name}: direct coadd, FWHM {fwhm:.2f} px, edges = "{rule}"', rows)
-            for label, values in rows if rule == "all" else []:
-                pool(f"direct, {label}", values)
+            for label, values in rows:
+                pool(f"direct, {rule}, {label}", values)
             if name == "mix" and rule == "all":
                 histograms["direct"] = [("away from edges", rows[0][1]), ("across an edge, pixel by pixel", rows[2][1])]
-        fwhm, found = of_all.proper()
+        parts = [result[of_all, "proper", part] for part in range(PARTS)]
+        fwhm, found, lines = parts[0][0], sum((p[1] for p in parts), []), sum((p[2] for p in parts), [])
         rows = [(kind, [f[2] for f in found if f[0] == kind]) for kind in ("away", "edge in the cell or near, not flagged", "flagged")]
         rows.insert(2, ("the same, no pixel within a FWHM flagged", [f[2] for f in found if f[0] == rows[1][0] and not f[1]]))
         rows.append(("all that are not flagged", rows[0][1] + rows[1][1]))
         rows.append(("usable: no pixel within a FWHM flagged", [f[2] for f in found if not f[1]]))
         rows.append(("not usable", [f[2] for f in found if f[1]]))
+        rows.append(("an edge within a FWHM", [f[2] for f in found if f[3]]))
+        drawn = [f for f in found if f[4] is not None]
+        rows.append(("an edge within a FWHM, PSF at the place", [f[4] for f in drawn if f[3]]))
+        rows.append(("the same, exposures at the limit by the file's Phi", [f[6] for f in drawn if f[3]]))
+        rows.append(("no edge within a FWHM, not away, PSF at the place", [f[4] for f in drawn if not f[3] and f[0] != "away"]))
+        rows.append(("away, PSF at the place", [f[4] for f in drawn if f[0] == "away"]))
+        rows.append(("away, PSF at the place less the cell's", [f[5] for f in drawn if f[0] == "away"]))
         table(f"{name}: proper coadd, FWHM {fwhm:.2f} px", rows)
+        print("\n".join(lines), end="\n" if lines else "")
         for label, values in rows:
             pool(f"proper, {label}", values)
         if name == "mix":
-            histograms["proper, usable"] = [("away from edges", rows[0][1]), ("edge in the cell or near", rows[2][1])]
+            histograms["proper, the cell's PSF"] = [("away from edges", rows[0][1]), ("edge in the cell or near, usable", rows[2][1]), ("across an edge", rows[7][1])]
+            histograms["proper, PSF at the place"] = [("away from edges", rows[11][1]), ("across an edge", rows[9][1])]
         counts = []
         for run, least in ((of_all, 0.97), (of_cell, 0.99)):
-            fwhm, found, checks, n = run.matched()
+            fwhm, found, checks, n = result[run, "matched", 0]
             counts.append(n.astype(int))
             rows = [(kind, [f[2] for f in found if f[0] == kind]) for kind in ("away", "away, clipped", "across an edge")]
             rows.append(("across an edge, no pixel flagged", [f[2] for f in found if f[0] == "across an edge" and not f[1]]))
