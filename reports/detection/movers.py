@@ -116,6 +116,7 @@ def read(run: Path) -> dict:
             if not parts:
                 names, tract_fwhm = sorted(f["i/windows"], key=int), float(f["i"].attrs["fwhm_px"])
                 begins = np.array([[f["i/windows"][k].attrs[a] for a in ("first_mjd", "last_mjd")] for k in names])
+                means = np.array([f["i/windows"][k].attrs["mean_mjd"] for k in names])
                 exposed, seeing = f["i/input_exposures/mjd"][:], f["i/input_exposures/fwhm"][:]
                 psi, phi = np.zeros((2, len(names), ny, nx), np.float32)
             for k, name in enumerate(names):
@@ -129,7 +130,7 @@ def read(run: Path) -> dict:
     of = [(exposed >= begin) & (exposed < end) for begin, end in begins]
     mjd, sharp = np.array([exposed[o].mean() for o in of]), np.array([(seeing[o] ** -2.0).mean() for o in of])
     middle = (begins.min() + begins.max()) / 2
-    t = begins.mean(1) - middle
+    t = means - middle
     stacks = Stacks(psi, phi, t, settings, tract_fwhm, l2)
     with h5py.File(run / "main/truth.h5") as f:
         truth = {k: f["truth"][k][:] for k in ("ra", "dec", "pm_ra", "pm_dec", "epoch", "i_flux", "regime")}
@@ -151,7 +152,7 @@ def read(run: Path) -> dict:
     true_t = mjd - middle
     l2_of = l2 * sharp * phi.sum() / (phi.sum((1, 2)) @ sharp)
     strong = stars["snr"] > 5
-    keys = ("inside", "snr", "snr_masked", "masked", "bright", "info", "place_info", "lag", "drift", "on_truth", "on_middles", "star_px")
+    keys = ("inside", "snr", "snr_masked", "masked", "bright", "info", "place_info", "on_truth", "star_px")
     for key in keys:
         out[key] = np.zeros(n)
     for k in range(n):
@@ -167,11 +168,7 @@ def read(run: Path) -> dict:
         fisher = np.array([[(l2_of * weight * t ** (a + b)).sum() for a in range(2)] for b in range(2)])
         bound = np.linalg.inv(fisher * out["flux"][k] ** 2)
         out["place_info"][k], out["info"][k] = 1 / np.diag(bound)
-        # Exposures off the middles of their windows move what is found by v times this [d], and change its velocity by v times that.
-        out["lag"][k], out["drift"][k] = np.linalg.solve(fisher, [(l2_of * weight * t**a * (true_t - t)).sum() for a in range(2)])
-        track = np.array([out["x"][k], out["y"][k], *out["v"][k]])
-        shifted = np.array([*(track[:2] + out["lag"][k] * track[2:]), *(1 + out["drift"][k]) * track[2:]])
-        out["on_truth"][k], out["on_middles"][k] = stacks.height("masked", track, true_t), stacks.height("masked", shifted)
+        out["on_truth"][k] = stacks.height("masked", np.array([out["x"][k], out["y"][k], *out["v"][k]]), true_t)
         d = np.hypot(px[:, None] - stars["x"][strong], py[:, None] - stars["y"][strong])
         out["star_px"][k] = d.min() if d.size else np.inf
     out["left"] = np.array([stacks.left(w) for w in out["v"]])
@@ -357,7 +354,7 @@ def main(picture: str, runs: list[Path]) -> None:
             if n
             else f"completeness, {name}: none"
         )
-    for name, key in (("the true paths at the exposures' times", "on_truth"), ("the best straight paths at the middles of the windows", "on_middles")):
+    for name, key in (("the true paths", "on_truth"),):
         off = (join(key) - snr)[clear]
         print(f"  heights on {name} less S/N, clear paths: {off.mean():+.3f} ± {off.std() / np.sqrt(off.size):.3f}, scatter {off.std():.3f}; at 0.4 FWHM a window and more {off[speed[clear] >= 0.4].mean():+.3f}")
     rows = []
@@ -377,15 +374,14 @@ def main(picture: str, runs: list[Path]) -> None:
     print("  " + ", ".join(f"{why}: {whys.count(why)}" for why in sorted(set(whys))))
 
     # Errors beside Cramer-Rao, at the true S/N, 1 / sqrt(F^2 sum l2 Phi (t - t_mean)^2) an axis; and beside a maximum of the same stacks found here.
-    pulls, drifted, shifts, places, whose, again = [], [], [], [], [], []
+    pulls, shifts, places, whose, again = [], [], [], [], []
     for r in all_runs:
         for k in np.flatnonzero((r["taken"] >= 0) & r["inside"]):
             i = r["taken"][k]
             dv = r["found"]["velocity"][i] - r["v"][k]
             dx = np.array([r["found"]["x"][i] - r["x"][k], r["found"]["y"][i] - r["y"][k]])
             pulls.append(dv * np.sqrt(r["info"][k]))
-            places.append((dx - r["v"][k] * r["lag"][k]) * np.sqrt(r["place_info"][k]))
-            drifted.append((dv - r["v"][k] * r["drift"][k]) * np.sqrt(r["info"][k]))
+            places.append(dx * np.sqrt(r["place_info"][k]))
             shifts.append(((dx @ r["v"][k]), r["v"][k] @ r["v"][k]))
             whose.append((r["speed"][k], r["masked"][k] == 0 and r["star_px"][k] > APART_FWHM * r["fwhm"], r["found"]["significance"][i]))
             track = np.array([r["found"]["x"][i], r["found"]["y"][i], *r["found"]["velocity"][i]])
@@ -394,7 +390,7 @@ def main(picture: str, runs: list[Path]) -> None:
                 kind = "subtracted"
             height, best = r["stacks"].best(kind, track, r["fwhm"])
             again.append([*((best[2:] - r["v"][k]) * np.sqrt(r["info"][k])), height - r["found"]["significance"][i], kind == "subtracted"])
-    pulls, drifted, places, whose, again = np.array(pulls), np.array(drifted), np.array(places), np.array(whose), np.array(again)
+    pulls, places, whose, again = np.array(pulls), np.array(places), np.array(whose), np.array(again)
 
     def rms(p: np.ndarray) -> str:
         if not p.size:
@@ -403,16 +399,15 @@ def main(picture: str, runs: list[Path]) -> None:
         return f"rms {r:.3f} ± {r / np.sqrt(2 * p.size):.3f}, 1.48 MAD {1.4826 * np.median(np.abs(p)):.3f}, beyond 3: {(np.abs(p) > 3).sum()} of {p.size}"
 
     print(f"velocity errors over Cramer-Rao: {rms(pulls)}; mean {pulls.mean():+.3f}")
-    print(f"  the exposures' times allowed for: {rms(drifted)}")
     print(f"  clear paths: {rms(pulls[whose[:, 1] > 0])}")
     for low, high in zip(SPEEDS[:-1], SPEEDS[1:]):
         print(f"  {low} to {high} FWHM a window: {rms(pulls[(whose[:, 0] >= low) & (whose[:, 0] < high * 1.0001)])}")
     print(f"  the highest point of the same stacks, found by another climb: {rms(again[:, :2])}; it is higher by {again[:, 2].mean():.3f} sigma on average, by more than 0.2 for {(again[:, 2] > 0.2).sum()}; {int(again[:, 3].sum())} of {len(again)} from subtracted stacks")
     shifts = np.array(shifts)
-    print(f"position errors over Cramer-Rao, the exposures' times allowed for: {rms(places)}")
+    print(f"position errors over Cramer-Rao: {rms(places)}")
     late = shifts[:, 0].sum() / shifts[:, 1].sum()
     bound = 1 / (np.median(snr[inside]) * np.sqrt(first["l2"]))
-    print(f"  without: positions lie {late:+.3f} ± {bound / np.sqrt(shifts[:, 1].sum()):.3f} d of motion ahead")
+    print(f"  positions lie {late:+.3f} ± {bound / np.sqrt(shifts[:, 1].sum()):.3f} d of motion ahead")
     own = [e for r in all_runs for e in injected(r, 150)]
     for name, q in (("velocity", 1), ("position", 0)):
         print(f"movers put into the maps, the highest point near them above the threshold, {name} errors over Cramer-Rao: {rms(np.array([e[q] for e in own]))}")
