@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.stats import binomtest
+from tract import tract_pixels
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -41,17 +42,6 @@ def truth(run: Path) -> dict[str, np.ndarray]:
     table["snr"] = np.sqrt(sum(np.nan_to_num(table[f"{b}_snr_optimal"]) ** 2 for b in BANDS))
     table["half_light_px"] = np.nan_to_num(table["half_light_radius"]) / SCALE
     return table
-
-
-def tract_pixels(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Gnomonic about the tract's centre, x against right ascension."""
-    crval, crpix = np.radians(CENTRE_DEG), (SIDE_PX - 1) / 2
-    a, d = np.radians(ra) - crval[0], np.radians(dec)
-    cos_c = np.sin(crval[1]) * np.sin(d) + np.cos(crval[1]) * np.cos(d) * np.cos(a)
-    xi = np.cos(d) * np.sin(a) / cos_c
-    eta = (np.cos(crval[1]) * np.sin(d) - np.sin(crval[1]) * np.cos(d) * np.cos(a)) / cos_c
-    step = np.radians(SCALE / 3600)
-    return np.column_stack([crpix - xi / step, crpix + eta / step])
 
 
 def parents(run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -96,7 +86,7 @@ class Scored:
 def scored(run: Path, least: float = -math.inf) -> Scored:
     """`least`: objects of lower log odds are left out."""
     t = truth(run)
-    xy = tract_pixels(t["ra"], t["dec"])
+    xy = tract_pixels(t["ra"], t["dec"], CENTRE_DEG, SIDE_PX, SCALE)
     fwhm = float(np.mean(bands_of(sorted((run / "main/coadd").glob("*.h5"))[0], "fwhm_px")))
     at, peaks, log_odds, decision = parents(run)
     if least > -math.inf:

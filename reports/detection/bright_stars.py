@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from scipy.ndimage import distance_transform_edt, maximum_filter, median_filter
 from scipy.spatial import cKDTree
 from scipy.stats import chi2
+from tract import tract_pixels
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -108,17 +109,6 @@ BLANK_ARCSEC = 20.0
 MARGIN_PX = 8
 
 
-def tract_pixels(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Gnomonic about the tract's centre, x against right ascension."""
-    crval, crpix = np.radians(CENTRE_DEG), (SIDE_PX - 1) / 2
-    a, d = np.radians(ra) - crval[0], np.radians(dec)
-    cos_c = np.sin(crval[1]) * np.sin(d) + np.cos(crval[1]) * np.cos(d) * np.cos(a)
-    xi = np.cos(d) * np.sin(a) / cos_c
-    eta = (np.cos(crval[1]) * np.sin(d) - np.sin(crval[1]) * np.cos(d) * np.cos(a)) / cos_c
-    step = np.radians(SCALE / 3600)
-    return np.column_stack([crpix - xi / step, crpix + eta / step])
-
-
 @dataclass
 class Sky:
     """What the products and the truth say of the field."""
@@ -176,7 +166,7 @@ def exposures_maps(run: Path) -> dict[str, np.ndarray]:
         for name, pixels in (("trail", mask & 2 > 0), ("edge", border), ("column", columns), ("cosmic ray", mask & 8 > 0)):
             y, x = np.nonzero(pixels)
             if len(x):
-                at = np.rint(tract_pixels(*wcs.all_pix2world(x, y, 0))).astype(int)
+                at = np.rint(tract_pixels(*wcs.all_pix2world(x, y, 0), CENTRE_DEG, SIDE_PX, SCALE)).astype(int)
                 at = at[np.all((at >= 0) & (at < SIDE_PX), axis=1)]
                 maps[name][at[:, 1], at[:, 0]] = True
     return {name: distance_transform_edt(~m) <= NEAR_PX for name, m in maps.items()}
@@ -186,7 +176,7 @@ def sky_of_run(run: Path) -> Sky:
     with h5py.File(run / "main/truth.h5") as f:
         truth = {k: (f["truth"][k].asstr()[:] if f["truth"][k].dtype == object else f["truth"][k][:])
                  for k in ("ra", "dec", "class", "regime", "half_light_radius", "axis_ratio", "position_angle", *(f"{b}_flux" for b in BANDS))}  # fmt: skip
-    at = tract_pixels(truth["ra"], truth["dec"])
+    at = tract_pixels(truth["ra"], truth["dec"], CENTRE_DEG, SIDE_PX, SCALE)
     first = sorted((run / "main/coadd").glob("*.h5"))[0]
     with h5py.File(first) as f:
         fwhm_of = {b: float(f[b].attrs["fwhm_px"]) for b in BANDS}
