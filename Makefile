@@ -39,7 +39,9 @@ demo: build
 test: setup
 	@$(CARGO) test --release --workspace $(features)
 
-test-python: build
+# With the binary that `make test` makes: the features of its crates are those of the tests, and another build would make them all again.
+test-python: setup
+	@$(CARGO) test --release --workspace --no-run $(features)
 	@FATHOM=$(target)/release/fathom RANKS=$(RANKS) tests/python/run.sh
 
 bench: setup
