@@ -1,6 +1,6 @@
 //! `fathom-coadd` files: all bands of one patch; and reading across patches.
 //!
-//! # Format, version 2
+//! # Format, version 3
 //!
 //! Root attributes `bands` (texts, in order; absent without bands), `n_bands` (u64), `mask_planes` (texts: the name of bit 0, 1, ...
 //! of the masks). Group `/<band>` for every band (`/<band>@<selection>` for the same band by another selection of exposures, listed among
