@@ -11,7 +11,7 @@ use fathom::catalog::Table;
 use fathom::coadd::{CoaddConfig, MakeCoadd, MakePsfMatched, PsfMatchedConfig};
 use fathom::deblend::{Blend, BlendBand, DeblendConfig, DeblendParent};
 use fathom::detect::{DetectConfig, DetectFrame, DetectLayers, Layer, LayerKind, LikelihoodMaps, Sed, Strategy};
-use fathom::footprint::{Footprint, Peak, Span, SpanSet};
+use fathom::footprint::{Footprint, Peak, Saddle, Span, SpanSet};
 use fathom::geometry::{Box2, PixelPoint, SkyMapConfig, SkyPoint, Tract, Wcs};
 use fathom::image::psf::PsfModel;
 use fathom::image::{ApCorrMap, Chebyshev2, Exposure, ExposureId, ExposureMeta, PhotoCalib, PixelCounts, Psf};
@@ -183,7 +183,8 @@ fn deblend(c: &mut Criterion) {
     group.finish();
 }
 
-/// 10⁶ peaks: sources in groups of four, each seen in all of 24 layers at nearly one place.
+/// 10⁶ peaks: sources in groups of four, each seen in all of 24 layers (three colours and three bands of four morphologies) at nearly one place, with
+/// the heights of all layers and a saddle to its neighbour.
 fn association_layers(side: i32) -> Vec<Layer> {
     const STEP: i32 = 24;
     let places = || (0..side / STEP).flat_map(|j| (0..side / STEP).map(move |i| (i, j)));
@@ -198,6 +199,11 @@ fn association_layers(side: i32) -> Vec<Layer> {
                 let mut peak = Peak::bare(at, 30.0 + f64::from((7 * i + 3 * j) % 40), index);
                 peak.covariance_px2 = [0.02, 0.0, 0.02];
                 (peak.flux_njy, peak.flux_err_njy) = (vec![peak.significance as f32; 3], vec![1.7; 3]);
+                peak.layer_significance =
+                    (0..24).map(|l| peak.significance as f32 * if l % 6 < 3 { 1.0 } else { 0.58 } * 0.9f32.powi(l / 6)).collect();
+                let (x, y) = peak.pixel;
+                let saddle = Saddle { height: 0.5 * peak.significance as f32, significance: 11.0, at: (x + 4, y), higher: (x + 8, y) };
+                peak.saddle = (i % 2 == 1).then_some(saddle);
                 peak
             })
             .collect();
@@ -206,10 +212,15 @@ fn association_layers(side: i32) -> Vec<Layer> {
             (-3..=3).map(move |d| Span { y: y + d, x0: x - 3, x1: x + 3 })
         };
         let morphology = f64::from(index / 6);
+        let sed = match index % 6 {
+            colour @ 0..3 => Sed::Fixed(["flat", "red", "blue"][usize::from(colour)].into(), vec![1.0; 3]),
+            band => Sed::Band(["g", "r", "i"][usize::from(band - 3)].into()),
+        };
         Layer {
-            kind: LayerKind { half_light_arcsec: 0.4 * morphology, ..LayerKind::point(Sed::Free) },
+            kind: LayerKind { half_light_arcsec: 0.4 * morphology, ..LayerKind::point(sed) },
             threshold: 5.0,
             l2_per_px2: 0.2 / (1.0 + morphology),
+            area_px2: 32.0 * (1.0 + morphology),
             broadening: (1.0 + morphology).sqrt(),
             spans: SpanSet::from_spans(peaks.iter().flat_map(block).collect()),
             peaks,

@@ -498,8 +498,6 @@ def pictures(sky: Sky, peaks: Found, settings: dict[str, np.ndarray], by_rules: 
         ax.plot(*ours.at[ours.false].T, "x", ms=9, color="tab:red", mew=1.6, label="false, likelihood")
         theirs = by_rules["lsst"]
         ax.plot(*theirs.at[theirs.false].T, "+", ms=9, color="tab:orange", mew=1.4, label="false, LSST")
-        dipped = by_rules["likelihood, least dip 2"]
-        ax.plot(*dipped.at[dipped.false].T, "v", ms=8, mfc="none", color="k", label="false, likelihood, least dip 2")
         ax.set(xlim=(x - half, x + half), ylim=(y - half, y + half), title=f"{sky.excess[k]:.1f} x saturation, {counts[k]} false by likelihood")
     axes[0, 0].legend(loc="upper left", fontsize=8)
     fig.tight_layout()
@@ -579,7 +577,7 @@ def main() -> None:
     if sys.argv[1] == "--sky":
         sky(Path(sys.argv[2]))
         return
-    figure, runs = sys.argv[1], dict(zip(("likelihood", "lsst", "likelihood, least dip 2", "lsst, least dip 2"), map(Path, sys.argv[2:6])))
+    figure, runs = sys.argv[1], dict(zip(("likelihood", "lsst"), map(Path, sys.argv[2:4])))
     field = sky_of_run(runs["likelihood"])
     peaks, negative, settings, masked = of_peaks(field, runs["likelihood"])
     by_rules = {k: of_objects(field, run, settings) for k, run in runs.items()}

@@ -21,6 +21,4 @@ phases() { # NAME SETTINGS
 }
 phases likelihood --set associate.rules=likelihood
 phases lsst --set associate.rules=lsst --reuse "$out/likelihood"
-phases dip_likelihood --set associate.rules=likelihood --set detect.least_dip=2.0 --reuse "$out/likelihood"
-phases dip_lsst --set associate.rules=lsst --set detect.least_dip=2.0 --reuse "$out/dip_likelihood"
-${PYTHON:-python3} $report.py $report.png "$out/likelihood" "$out/lsst" "$out/dip_likelihood" "$out/dip_lsst" > $report.txt
+${PYTHON:-python3} $report.py $report.png "$out/likelihood" "$out/lsst" > $report.txt

@@ -4,12 +4,13 @@
 //! [`AssociatePeaks::run`] makes the parents whose first pixel lies in a patch, from its layers and those of the patches that share one of them.
 
 use super::config::{AssociateConfig, AssociateError, Rules};
-use super::explain::{Field, explain};
+use super::explain::explain;
 use super::hypotheses::{ObjectSet, hypotheses};
 use super::known::KnownPosition;
 use super::lsst_rules::lsst;
 use super::outcome::{Outcome, Rejection, Role};
 use super::prior::Prior;
+use super::scene::Field;
 use super::seam::{PartIndex, Seam, SeamCounts, SeamPart, Seams, first_pixel};
 use super::split::split_at_saddles;
 use super::{Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, parent_id};
@@ -225,6 +226,8 @@ impl AssociatePeaks {
                 &Field {
                     widths_px: &summary.widths_px,
                     bands_of: &summary.bands_of,
+                    broader: &summary.broader,
+                    areas_px2: &summary.areas_px2,
                     prior: &summary.prior,
                     model_error: self.config.model_error,
                     position_error: self.config.position_error,
@@ -331,6 +334,8 @@ impl AssociateField<'_> {
 struct Summary {
     widths_px: Vec<f64>,
     bands_of: Vec<Vec<usize>>,
+    broader: Vec<Vec<Vec<usize>>>,
+    areas_px2: Vec<f64>,
     prior: Prior,
     first_known: u16,
 }
@@ -346,10 +351,11 @@ impl Summary {
             density_per_px2: counts.n_peaks.max(1) as f64 / area_px,
             per_sigma_per_px2: near.max(1.0) / (threshold * area_px),
             l2_per_px2,
-            n_layers: layers.len(),
+            trials: layers.iter().map(|l| l.l2_per_px2).filter(|l2| l2.is_finite()).sum::<f64>().max(l2_per_px2) / l2_per_px2,
         };
         let widths_px = if layers.is_empty() { vec![1.0] } else { layers.iter().map(width_px).collect() };
-        Self { widths_px, bands_of: bands_of(layers), prior, first_known: layers.len() as u16 }
+        let areas_px2 = layers.iter().map(|l| l.area_px2).collect();
+        Self { widths_px, bands_of: bands_of(layers), broader: broader(layers), areas_px2, prior, first_known: layers.len() as u16 }
     }
 }
 
@@ -365,11 +371,36 @@ pub(super) fn sharpest(layers: &[Layer]) -> Option<usize> {
 
 /// For every layer, the layers of single bands with its selection and morphology.
 fn bands_of(layers: &[Layer]) -> Vec<Vec<usize>> {
+    layers.iter().map(|layer| bands_of_one(layers, layer)).collect()
+}
+
+fn bands_of_one(layers: &[Layer], layer: &Layer) -> Vec<usize> {
     let is_of = |band: &Layer, layer: &Layer| {
         let (a, b) = (&band.kind, &layer.kind);
         matches!(a.sed, Sed::Band(_)) && a.selection == b.selection && (a.half_light_arcsec - b.half_light_arcsec).abs() < 1e-9
     };
-    layers.iter().map(|layer| (0..layers.len()).filter(|&i| is_of(&layers[i], layer)).collect()).collect()
+    (0..layers.len()).filter(|&i| is_of(&layers[i], layer)).collect()
+}
+
+/// For every layer, from the next broader morphology on, the layers of single bands with its selection and that morphology.
+fn broader(layers: &[Layer]) -> Vec<Vec<Vec<usize>>> {
+    let of = |layer: &Layer| {
+        let mut found: Vec<(f64, Vec<usize>)> = Vec::new();
+        for (i, band) in layers.iter().enumerate() {
+            let is_broader = band.kind.half_light_arcsec > layer.kind.half_light_arcsec + 1e-9;
+            if matches!(band.kind.sed, Sed::Band(_)) && band.kind.selection == layer.kind.selection && is_broader {
+                match found.iter_mut().find(|(r, _)| (r - band.kind.half_light_arcsec).abs() < 1e-9) {
+                    Some((_, bands)) => bands.push(i),
+                    None => found.push((band.kind.half_light_arcsec, vec![i])),
+                }
+            }
+        }
+        let own = bands_of_one(layers, layer).len();
+        found.retain(|(_, bands)| bands.len() == own);
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        found.into_iter().map(|(_, bands)| bands).collect()
+    };
+    layers.iter().map(of).collect()
 }
 
 /// Known sources whose pixel lies in a patch.
@@ -409,7 +440,6 @@ fn known_peak(k: &KnownPosition, n_layers: usize, n_bands: usize) -> Peak {
 fn rejected(peak: Peak, parent_id: Option<i64>) -> PeakRecord {
     let why = match peak.fate {
         PeakFate::Masked => Rejection::Masked,
-        PeakFate::Shallow => Rejection::Shallow,
         _ => Rejection::Culled,
     };
     PeakRecord {
@@ -472,6 +502,7 @@ mod tests {
             kind: LayerKind::point(Sed::Band("r".into())),
             threshold: 5.0,
             l2_per_px2: L2,
+            area_px2: 2.0 * std::f64::consts::PI / L2,
             broadening: 1.0,
             spans: SpanSet::from_spans(spans),
             peaks: inside.iter().map(peak).collect(),
@@ -547,7 +578,7 @@ mod tests {
     fn layers_grow_by_their_scale_and_nothing_vanishes() {
         let tract = Box2::new(0, 0, 100, 80);
         let mut layers = vec![layer(0, &[(50, 40, 9.0)], &tract), layer(1, &[(57, 40, 8.0)], &tract)];
-        (layers[1].broadening, layers[1].l2_per_px2) = (4.0, L2 / 16.0);
+        (layers[1].broadening, layers[1].l2_per_px2, layers[1].area_px2) = (4.0, L2 / 16.0, 16.0 * layers[1].area_px2);
         layers[1].peaks[0].best_layer = 1;
         let stage = stage(|_| {});
         let all = |layers: &[Layer]| run(&stage, &[(tract, layers.to_vec())], &field(&tract, &[]));
@@ -629,7 +660,7 @@ mod tests {
         for (k, peak) in layers[0].peaks.iter_mut().enumerate().skip(1) {
             // Between 3 and 4, and between 6 and 7, nearly apart.
             let height = if k == 4 || k == 7 { 1.0 } else { 9.0 };
-            peak.saddle = Some(Saddle { height, significance: 3.0, higher: (5 + 8 * (k as i32 - 1), 10) });
+            peak.saddle = Some(Saddle { height, significance: 3.0, at: (1 + 8 * k as i32, 10), higher: (5 + 8 * (k as i32 - 1), 10) });
         }
         let (parents, records) = run(&stage(|c| c.max_peaks = 4), &[(tract, layers.clone())], &field(&tract, &[]));
         assert_eq!(parents.iter().map(|p| p.footprint.peaks.len()).collect::<Vec<_>>(), [4, 3, 3]);

@@ -3,7 +3,7 @@
 //! Every peak that is an object of its own or is explained by others has odds, given the set that was chosen. Taking the others as given, a set that
 //! differs in some of them is less likely by the product of their odds.
 
-use super::outcome::{Outcome, Role};
+use super::outcome::{Outcome, Rejection, Role};
 
 /// Odds beyond this are not doubted: e^7 = 1100.
 const MAX_LOG_ODDS: f64 = 7.0;
@@ -27,7 +27,7 @@ pub(super) fn hypotheses(outcomes: &[Outcome], significance: &[f64], is_fixed: &
     let chosen: Vec<usize> = (0..outcomes.len()).filter(|&p| is_object(p)).collect();
     let may_differ = |p: &usize| match &outcomes[*p].role {
         Role::Object => !is_fixed[*p],
-        Role::ExplainedBy(_) => true,
+        Role::ExplainedBy(_) | Role::Rejected(Rejection::Shallow) => true,
         Role::SameAs(_) | Role::Rejected(_) => false,
     };
     let cost = |p: usize| outcomes[p].log_odds.abs();

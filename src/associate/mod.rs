@@ -2,14 +2,18 @@
 
 mod associate_peaks;
 mod config;
+mod dip;
 mod explain;
 mod hypotheses;
 mod known;
 mod lsst_rules;
+mod on_light;
 mod outcome;
 mod parent;
 mod prior;
+mod scene;
 mod seam;
+mod smooth_light;
 mod split;
 
 pub use associate_peaks::{AssociateField, AssociatePeaks, ChangingLight, PatchPeaks};

@@ -16,7 +16,7 @@ pub enum Rejection {
     LowRank,
     /// It moves or flares: the layers' tables of movers and transients have it.
     Changing,
-    /// The dip between it and a higher one is what noise makes on a smooth light (`detect.least_dip`).
+    /// Noise on light that no object models makes such a peak likelier than an object does (rules `likelihood`).
     Shallow,
 }
 

@@ -16,8 +16,8 @@ pub(super) struct Prior {
     pub per_sigma_per_px2: f64,
     /// Curvature of the noise of the point-source layers \[1/pixel²\].
     pub l2_per_px2: f64,
-    /// Layers, each of which gives noise a chance.
-    pub n_layers: usize,
+    /// Chances that the layers give noise, in those of the layer of `l2_per_px2`: the sum of all l2 over it.
+    pub trials: f64,
 }
 
 impl Prior {
@@ -29,8 +29,7 @@ impl Prior {
                 - free_sed_peak_density(t + STEP, n_bands, self.l2_per_px2))
                 / (2.0 * STEP);
             // Far out the density underflows: its logarithm goes as -t²/2.
-            let trials = self.n_layers.max(1) as f64;
-            if noise > 1e-250 { (self.per_sigma_per_px2 / (trials * noise)).ln() } else { 0.5 * t * t }
+            if noise > 1e-250 { (self.per_sigma_per_px2 / (self.trials * noise)).ln() } else { 0.5 * t * t }
         };
         if t >= MIN_HEIGHT {
             return at(t);
@@ -48,7 +47,7 @@ mod tests {
     /// One band: the density of noise peaks falls as its derivative says; odds rise with significance, from below MIN_HEIGHT to far beyond underflow.
     #[test]
     fn odds_are_ratios_of_densities() {
-        let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2, n_layers: 3 };
+        let prior = Prior { density_per_px2: 3e-4, per_sigma_per_px2: 6e-5, l2_per_px2: 0.2, trials: 3.0 };
         let slope = (normal_peak_density(4.99, 0.2) - normal_peak_density(5.01, 0.2)) / 0.02;
         assert!((prior.log_odds(5.0, 1) - (6e-5 / (3.0 * slope)).ln()).abs() < 1e-6);
         for n in [1, 3, 6] {

@@ -88,7 +88,7 @@ mod tests {
             let (x, y) = (2 + 4 * (k % SIDE), 2 + 4 * (k / SIDE));
             let mut peak = Peak::bare(PixelPoint::new(f64::from(x), f64::from(y)), 1e6 - f64::from(k), 0);
             let higher = if k % SIDE > 0 { (x - 4, y) } else { (x, y - 4) };
-            peak.saddle = (k > 0).then(|| Saddle { height: ((k * 7919) % 1000) as f32, significance: 3.0, higher });
+            peak.saddle = (k > 0).then(|| Saddle { height: ((k * 7919) % 1000) as f32, significance: 3.0, at: (x, y), higher });
             peak
         };
         let peaks: Vec<Peak> = (0..SIDE * SIDE).map(peak).collect();

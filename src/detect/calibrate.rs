@@ -115,8 +115,7 @@ impl DetectLayers {
             let found = stage.run(&sky, &blank, &tract).unwrap_or_else(|never| match never {});
             let mut peaks: Vec<(f64, &Peak)> = Vec::new();
             for peak in found.layers.iter().flat_map(|l| &l.peaks) {
-                let is_above = stage.config.strategy == Strategy::Grid && peak.fate != PeakFate::Shallow;
-                if is_above || peak.fate == PeakFate::Good {
+                if stage.config.strategy == Strategy::Grid || peak.fate == PeakFate::Good {
                     peaks.push((excess(self, peak), peak));
                     out.n_of_layer[usize::from(peak.layer)] += 1;
                 }

@@ -40,9 +40,6 @@ pub struct DetectConfig {
     pub wavelengths_nm: BTreeMap<String, f64>,
     /// Strategy `cull`: nominal threshold of the search \[sigma\].
     pub search_threshold: f64,
-    /// Least dip between a peak and a higher one \[sigma of what two places that far apart differ by\]; 0: none is asked for. On smooth light that is
-    /// itself above the threshold, as the halo of a saturated star, every maximum of the noise is a peak otherwise; 2 leaves one of ten.
-    pub least_dip: f64,
     /// Random blank positions that are measured like sources, per arcmin².
     pub sky_objects_per_arcmin2: f64,
     /// Search along a ladder of velocities.
@@ -112,7 +109,6 @@ impl Default for DetectConfig {
             sed: sed.map(|(name, slope)| (name.to_owned(), SedDefinition::power_law(slope))).into(),
             wavelengths_nm: BTreeMap::new(),
             search_threshold: 3.5,
-            least_dip: 0.0,
             sky_objects_per_arcmin2: 0.0,
             movers: MoversConfig::default(),
             transients: TransientsConfig::default(),
@@ -160,9 +156,6 @@ impl DetectConfig {
         }
         if !(1..=10_000).contains(&self.calibration_mpx) {
             return Err(wrong("calibration_mpx", self.calibration_mpx.to_string(), "1..=10000"));
-        }
-        if !(0.0..=10.0).contains(&self.least_dip) {
-            return Err(wrong("least_dip", self.least_dip.to_string(), "0..=10 sigma"));
         }
         if !(0.0..=1000.0).contains(&self.sky_objects_per_arcmin2) {
             return Err(wrong("sky_objects_per_arcmin2", self.sky_objects_per_arcmin2.to_string(), "0..=1000"));
@@ -274,7 +267,7 @@ mod tests {
     fn wrong_settings_are_named() {
         let bands = ["g".to_owned(), "r".to_owned()];
         type Change = fn(&mut DetectConfig);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 8] = [
             (|c| c.threshold = 0.1, "detect.threshold is 0.1"),
             (|c| c.seds = vec!["u".into()], "detect.seds is \"u\""),
             (|c| c.seds = vec!["r".into(), "bands".into()], "\"r\" twice"),
@@ -282,7 +275,6 @@ mod tests {
             (|c| c.morphologies_arcsec = vec![0.4, 0.0], "detect.morphologies_arcsec"),
             (|c| c.morphologies_arcsec = vec![f64::NAN], "detect.morphologies_arcsec"),
             (|c| c.false_peaks_per_arcmin2 = -1.0, "detect.false_peaks_per_arcmin2"),
-            (|c| c.least_dip = f64::NAN, "detect.least_dip is NaN"),
             (
                 |c| {
                     c.strategy = Strategy::Cull;

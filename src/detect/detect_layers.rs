@@ -156,6 +156,7 @@ impl DetectLayers {
                 kind: kind.clone(),
                 threshold: self.threshold(kind, self.n_bands(kind)) + frame.threshold_offset,
                 l2_per_px2: noise.l2_per_px2,
+                area_px2: noise.area_px2,
                 broadening: noise.broadening,
                 spans: SpanSet::from_spans(found.spans),
                 peaks: found.peaks,
@@ -178,15 +179,8 @@ impl DetectLayers {
         let maps = self.plan.make(source, &tile.bbox)?;
         let statistics: Vec<Statistic> = self.kinds.par_iter().map(|kind| maps.statistic(kind, &self.bands)).collect();
         let thresholds = self.thresholds(self.config.threshold, frame.threshold_offset);
-        let layers = TileLayers {
-            maps: &maps,
-            kinds: &self.kinds,
-            statistics: &statistics,
-            noise,
-            thresholds: &thresholds,
-            fwhm_px: frame.fwhm_px,
-            least_dip: self.config.least_dip,
-        };
+        let layers =
+            TileLayers { maps: &maps, kinds: &self.kinds, statistics: &statistics, noise, thresholds: &thresholds, fwhm_px: frame.fwhm_px };
         let own = tile.core.intersect(inner);
         let mut found: Vec<Found> = (0..self.searched().len()).into_par_iter().map(|l| self.search(&layers, l, &own)).collect();
         if found.iter().any(|f| !f.peaks.is_empty()) {
@@ -246,9 +240,6 @@ impl DetectLayers {
             .collect();
         negative.sort_by(|a, b| b.0.height.total_cmp(&a.0.height).then(a.0.at.cmp(&b.0.at)));
         for (refined, maximum) in negative {
-            if layers.is_shallow(layer, &maximum, refined) {
-                continue;
-            }
             if is_cull {
                 let (climbed, best, excess) = layers.climbed(refined.at, true);
                 let is_first = climbed[best].is_some_and(|c| taken.insert((best, c.at)));

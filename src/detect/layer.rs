@@ -73,6 +73,8 @@ pub struct Layer {
     pub threshold: f64,
     /// Curvature l2 of its noise per axis \[1/pixel²\], mean over the tract.
     pub l2_per_px2: f64,
+    /// Area of its filter, (Σφ)²/Σφ² \[pixel²\], mean over the tract.
+    pub area_px2: f64,
     /// How much broader its sources look than point sources: √(l2 of points / l2); scale of growth and resolution.
     pub broadening: f64,
     /// Pixels above the threshold, ungrown, inner pixels of the patch only, and those of the peaks.

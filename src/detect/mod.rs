@@ -32,7 +32,9 @@ pub use layer::{Layer, LayerKind, PatchLayers, Sed, SkyObject};
 pub use map_source::{LikelihoodMaps, MapSource, Window, WindowPlanes};
 pub use maxima::{Join, Maximum, maxima};
 pub use noise_model::{Autocorrelations, LayerNoise, layer_noise};
-pub use null_distribution::{chi_peak_density, chi_tail, free_sed_peak_density, free_sed_tail, normal_peak_density, normal_tail};
+pub use null_distribution::{
+    chi_peak_density, chi_tail, free_sed_peak_density, free_sed_tail, ln_dip_density, maximum_density, normal_peak_density, normal_tail,
+};
 pub use quadratic::{Quadratic, quadratic_peak};
 pub use sed::SedDefinition;
 pub use threshold::free_sed_threshold;

@@ -17,6 +17,8 @@ pub struct LayerNoise {
     pub l2_per_px2: f64,
     /// Variance per axis of the gradient that a quadratic through 3 x 3 pixels of noise has \[1/pixel²\].
     pub gradient_variance: f64,
+    /// Area of its filter, (Σφ)²/Σφ² \[pixel²\]: light of an even brightness has the height x √A; of a free SED the mean of its bands.
+    pub area_px2: f64,
     /// √(l2 of point sources of the same SED and selection / l2).
     pub broadening: f64,
 }
@@ -33,7 +35,13 @@ impl LayerNoise {
         // The gradient is Σ x v / 6; mean of both axes.
         let along = |(x, y): (i64, i64), (u, v): (i64, i64)| (x * u + y * v) as f64 * rho(v - y, u - x);
         let gradient_variance = pixels().flat_map(|a| pixels().map(move |b| along(a, b))).sum::<f64>() / 72.0;
-        Self { l2_per_px2: noise_curvature(lags.mapv(|v| v as f32).view()), gradient_variance, broadening: 1.0 }
+        Self {
+            l2_per_px2: noise_curvature(lags.mapv(|v| v as f32).view()),
+            gradient_variance,
+            // The sum of all lags is (Σφ)².
+            area_px2: lags.sum() / lags[[h, h]],
+            broadening: 1.0,
+        }
     }
 }
 
@@ -68,12 +76,13 @@ pub fn layer_noise(kinds: &[LayerKind], plan: &MapPlan, bands: &[String], autoco
                 (!all.is_empty()).then(|| LayerNoise {
                     l2_per_px2: mean(|n| n.l2_per_px2),
                     gradient_variance: mean(|n| n.gradient_variance),
+                    area_px2: mean(|n| n.area_px2),
                     broadening: 1.0,
                 })
             }
         }
     };
-    let without_data = LayerNoise { l2_per_px2: f64::NAN, gradient_variance: f64::NAN, broadening: 1.0 };
+    let without_data = LayerNoise { l2_per_px2: f64::NAN, gradient_variance: f64::NAN, area_px2: f64::NAN, broadening: 1.0 };
     kinds
         .iter()
         .map(|kind| {
@@ -110,6 +119,8 @@ mod tests {
         let lags = Array2::from_shape_fn((41, 41), |(j, i)| 3.0 * rho(i as f64 - 20.0, j as f64 - 20.0));
         let noise = LayerNoise::of_lags(&lags);
         assert_relative_eq!(noise.l2_per_px2, 1.0 / (2.0 * sigma_px * sigma_px), max_relative = 1e-4);
+        // (Σ exp(-x²/2σ²))² / Σ exp(-x²/σ²): 4 π σ².
+        assert_relative_eq!(noise.area_px2, 4.0 * std::f64::consts::PI * sigma_px * sigma_px, max_relative = 1e-9);
         // (Σ of the right column - Σ of the left) / 6: nine pairs in a column, nine across.
         let mut expected = 0.0;
         for (a, b) in (-1..=1).flat_map(|a| (-1..=1).map(move |b| (f64::from(a), f64::from(b)))) {

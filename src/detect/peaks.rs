@@ -20,8 +20,6 @@ pub struct TileLayers<'a> {
     pub thresholds: &'a [Vec<f64>],
     /// Mean FWHM of the PSF \[pixel\].
     pub fwhm_px: f64,
-    /// Least dip of a peak over its saddle \[sigma\].
-    pub least_dip: f64,
 }
 
 /// A maximum, refined.
@@ -79,9 +77,6 @@ impl TileLayers<'_> {
         let mut peak = self.with_values(layer, refined, &values);
         if let Some(join) = maximum.join {
             peak.saddle = Some(self.saddle(layer, refined, &join));
-            if self.is_shallow(layer, maximum, refined) {
-                peak.fate = PeakFate::Shallow;
-            }
             if refined.height - f64::from(join.height) < 0.5 * self.unevenness(layer, at) * refined.height {
                 peak.fate = PeakFate::Masked;
             }
@@ -145,11 +140,6 @@ impl TileLayers<'_> {
         peak
     }
 
-    /// True if noise makes dips like that of a maximum over its saddle.
-    pub fn is_shallow(&self, layer: usize, maximum: &Maximum, refined: Refined) -> bool {
-        maximum.join.is_some_and(|join| f64::from(self.saddle(layer, refined, &join).significance) < self.least_dip)
-    }
-
     fn saddle(&self, layer: usize, peak: Refined, join: &Join) -> Saddle {
         let place = |(j, i): (usize, usize)| (self.maps.bbox.x0 + i as i32, self.maps.bbox.y0 + j as i32);
         let (dx, dy) = (join.at.1 as f64 - peak.at.1 as f64 - peak.offset.0, join.at.0 as f64 - peak.at.0 as f64 - peak.offset.1);
@@ -157,7 +147,7 @@ impl TileLayers<'_> {
         // Of noise of curvature l2 two places differ by √(2 (1 - ρ)).
         let rho = (-0.5 * self.noise[layer].l2_per_px2 * (dx * dx + dy * dy)).exp();
         let significance = dip / (2.0 * (1.0 - rho)).sqrt();
-        Saddle { height: join.height, significance: significance as f32, higher: place(join.higher) }
+        Saddle { height: join.height, significance: significance as f32, at: place(join.at), higher: place(join.higher) }
     }
 
     /// By what share Φ falls around a pixel, mean over the bands by their part in ν².

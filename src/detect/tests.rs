@@ -396,35 +396,6 @@ fn a_masked_core_makes_no_fake_peaks() {
     }
 }
 
-/// Smooth light of up to 12 sigma, as a halo's, breaks up into the maxima of its noise; of those a least dip of 2 sigma leaves few, and keeps
-/// the stars of S/N 15 on it and the lower star of a pair of S/N 30 at 2 FWHM.
-#[test]
-fn noise_on_smooth_light_is_no_peak() {
-    let tract = Box2::new(0, 0, 512, 512);
-    let flat = [1.0; 3];
-    let star = |at: (f64, f64), snr: f64| Source { at, half_light_arcsec: 0.0, snr, sed: &flat };
-    let places = [(200.3, 180.0), (300.0, 210.6), (256.0, 330.2), (190.7, 300.0)];
-    let pair = [star((60.0, 60.0), 40.0), star((67.0, 60.0), 30.0)];
-    let sources: Vec<Source> = places.iter().map(|&at| star(at, 15.0)).chain(pair).collect();
-    let good = |least_dip: f64| {
-        let stage = DetectLayers::new(&DetectConfig { least_dip, ..points() }, &bands(), PIXEL_ARCSEC).unwrap();
-        let mut maps = scene(tract, &sources, &[]);
-        for (m, band) in maps.iter_mut().zip(&OPTICS) {
-            let smooth =
-                |j: usize, i: usize| 7.0 * (-((j as f64 - 256.0).powi(2) + (i as f64 - 256.0).powi(2)) / (2.0 * 90.0f64.powi(2))).exp();
-            m.psi.indexed_iter_mut().for_each(|((j, i), psi)| *psi += (smooth(j, i) * band.lag(0.0).sqrt()) as f32);
-        }
-        add_noise(&mut maps, &stage, &frame(tract), 9);
-        run(&stage, &maps, &frame(tract), &tract).layers[0].peaks.iter().filter(|p| is_good(p)).map(|p| p.at).collect::<Vec<_>>()
-    };
-    let (all, deep) = (good(0.0), good(2.0));
-    println!("{} peaks, {} of them with a dip of 2 sigma", all.len(), deep.len());
-    assert!(all.len() > 150 && deep.len() < all.len() / 4, "{} of {}", deep.len(), all.len());
-    for (x, y) in places.into_iter().chain([(60.0, 60.0), (67.0, 60.0)]) {
-        assert!(deep.iter().any(|p| (p.x - x).hypot(p.y - y) < 1.5), "({x}, {y})");
-    }
-}
-
 /// No data at all, no number anywhere, light everywhere: defined results.
 #[test]
 fn odd_maps() {

@@ -3,7 +3,6 @@
 //! The maps of every time window are shifted along a motion and summed; of all motions each pixel keeps the best. A mover of motion u that starts
 //! at x gives Ψ_w(x + u t_w) in window w, so ν = Σ_w Ψ_w(x + v t_w) / √Σ_w Φ_w(x + v t_w) is largest at v = u.
 
-use super::maxima::maxima;
 use super::peaks::fit;
 use crate::footprint::Peak;
 use crate::geometry::{Box2, PixelPoint};
@@ -99,6 +98,10 @@ pub struct MoverLimits {
     pub apart_px: f64,
 }
 
+/// Share of the threshold from which on a pixel's best trial is followed: between the rungs and pixels of the ladder some per cent are lost, and noise
+/// makes more of the rest.
+const CLIMB_FROM: f32 = 0.75;
+
 /// Share of ΣΦ that a path must have left where static sources are left out: what is seen in fewer windows beside a bright star is the star's.
 const MIN_DEPTH: f64 = 0.5;
 
@@ -125,32 +128,37 @@ pub fn search_movers(maps: &[MoverMaps], depth: ArrayView2<f64>, ladder: &Veloci
     let least_phi = |j: usize| depth.slice(s![j + reach, reach..reach + nx]).mapv(|phi| (MIN_DEPTH * phi) as f32).to_vec();
     let rows: Vec<(Vec<f32>, Vec<u32>)> =
         (0..ny).into_par_iter().map(|j| best_of_row(maps, ladder, &trials, reach_px, j, &least_phi(j))).collect();
-    let best = Array2::from_shape_fn((ny, nx), |(j, i)| rows[j].0[i]);
-    let floor = 0.75 * limits.threshold as f32;
-    let mut peaks = Vec::new();
-    for maximum in maxima(best.view(), |_, v| v >= floor) {
-        let (j, i) = maximum.at;
+    let floor = CLIMB_FROM * limits.threshold as f32;
+    let is_inner = |i: usize, n: usize| i > 0 && i + 1 < n;
+    let starts: Vec<(usize, usize)> = (0..ny)
+        .filter(|j| is_inner(*j, ny))
+        .flat_map(|j| (0..nx).filter(move |i| is_inner(*i, nx)).map(move |i| (j, i)))
+        .filter(|&(j, i)| rows[j].0[i] >= floor)
+        .collect();
+    // A mover need not be a maximum of the best trials, where noise has another one: every pixel above the floor is followed.
+    let climb = |&(j, i): &(usize, usize)| {
         let trial = &trials[rows[j].1[i] as usize];
         let start = Track { at: [i as f64, j as f64], velocity: ladder.velocities[trial.rung] };
         let (track, height) = follow(&maps[trial.map].epochs, start, reach_px, ladder.step_px);
         let height = height / trial.left.sqrt();
-        if height < limits.threshold {
-            continue;
-        }
-        // The mean that was taken off took what stands still with it.
-        let still = Track { velocity: [0.0; 2], ..track };
-        let unmoved =
-            if maps[trial.map].subtracted_l2.is_none() { sums_along(&maps[trial.map].epochs, &still, reach_px).height() } else { 0.0 };
-        let [x, y] = track.at;
-        let mut peak = Peak::bare(PixelPoint::new(f64::from(bbox.x0) + x, f64::from(bbox.y0) + y), height, 0);
-        peak.pixel = (bbox.x0 + i as i32, bbox.y0 + j as i32);
-        let moves = height * height - unmoved.max(0.0).powi(2) >= limits.motion * limits.motion;
-        peak.velocity_px_per_day = moves.then_some(track.velocity);
-        peaks.push(peak);
-    }
-    // What stands still hides its own stacks at other velocities, too.
-    let apart = highest_apart(peaks, limits.apart_px);
-    apart.into_iter().filter(|p| p.velocity_px_per_day.is_some()).collect()
+        (height >= limits.threshold).then(|| {
+            // The mean that was taken off took what stands still with it.
+            let still = Track { velocity: [0.0; 2], ..track };
+            let unmoved =
+                if maps[trial.map].subtracted_l2.is_none() { sums_along(&maps[trial.map].epochs, &still, reach_px).height() } else { 0.0 };
+            let [x, y] = track.at;
+            let mut peak = Peak::bare(PixelPoint::new(f64::from(bbox.x0) + x, f64::from(bbox.y0) + y), height, 0);
+            peak.velocity_px_per_day = Some(track.velocity);
+            (peak, unmoved.max(0.0))
+        })
+    };
+    let climbed: Vec<(Peak, f64)> = starts.par_iter().filter_map(climb).collect();
+    // What stands still makes its own stacks at other velocities, around it, as high as it is itself at most.
+    let moves = |peak: &Peak, unmoved: f64| peak.significance.powi(2) - unmoved.powi(2) >= limits.motion * limits.motion;
+    let (moving, still): (Vec<_>, Vec<_>) = climbed.into_iter().partition(|(peak, unmoved)| moves(peak, *unmoved));
+    let is_near = |a: &Peak, b: &Peak| (a.at.x - b.at.x).hypot(a.at.y - b.at.y) < limits.apart_px;
+    let is_free = |peak: &Peak| still.iter().all(|(other, unmoved)| moves(peak, *unmoved) || !is_near(peak, other));
+    highest_apart(moving.into_iter().map(|(peak, _)| peak).filter(is_free).collect(), limits.apart_px)
 }
 
 /// Of peaks within `apart_px` the highest, in pixel order.
@@ -379,8 +387,8 @@ mod tests {
             assert!((ux - vx).hypot(uy - vy) < 0.11, "({ux}, {uy}) for ({vx}, {vy})");
         }
         assert_eq!(found.len(), movers.len());
-        // Without motion none is.
+        // From stacks without motion the climb still leads to nothing but movers.
         let still = search(&VelocityLadder::new(0.0, 1.0, 29.0), &Box2::new(0, 0, bbox.width, bbox.height));
-        assert!(still.is_empty());
+        assert!(still.iter().all(|p| movers.iter().any(|([x, y], _)| (p.at.x - x).hypot(p.at.y - y) < 2.0)), "{still:?}");
     }
 }

@@ -17,8 +17,6 @@ pub enum PeakFate {
     Culled,
     /// It stands on the slope of the same maximum of its best layer as a higher one (strategy `cull`).
     Duplicate,
-    /// The dip between it and a higher one is no deeper than noise makes it on a smooth light (`detect.least_dip`).
-    Shallow,
 }
 
 /// What else is known of a peak; bits of [`Peak::marks`].
@@ -53,7 +51,9 @@ pub struct Saddle {
     pub height: f32,
     /// Depth of that dip below the peak, in units of its own noise.
     pub significance: f32,
-    /// Pixel of the higher peak on the other side.
+    /// Its pixel.
+    pub at: (i32, i32),
+    /// Pixel of the highest peak on the other side.
     pub higher: (i32, i32),
 }
 

@@ -105,10 +105,20 @@ pub(super) fn put_peaks(parent: &Node, name: &str, lists: &[&[Peak]]) -> Result<
     put.column("saddle_significance", "", "depth of that dip in its own noise; NaN without one", |p| {
         p.saddle.map_or(f32::NAN, |s| s.significance)
     })?;
-    put.rows("higher_pixel", "pixel", "column and row of the peak beyond the saddle [peak, 2]; its own pixel without one", 2, |p, k| {
-        let (x, y) = p.saddle.map_or(p.pixel, |s| s.higher);
+    put.rows("saddle_pixel", "pixel", "column and row of the saddle [peak, 2]; the peak's own pixel without one", 2, |p, k| {
+        let (x, y) = p.saddle.map_or(p.pixel, |s| s.at);
         if k == 0 { x } else { y }
     })?;
+    put.rows(
+        "higher_pixel",
+        "pixel",
+        "column and row of the highest peak beyond the saddle [peak, 2]; its own pixel without one",
+        2,
+        |p, k| {
+            let (x, y) = p.saddle.map_or(p.pixel, |s| s.higher);
+            if k == 0 { x } else { y }
+        },
+    )?;
     put.rows("window_mjd", "d", "begin and end of the time window, MJD (TAI) [peak, 2]; NaN for the whole stack", 2, |p, k| {
         p.window_mjd.map_or(f64::NAN, |w| w[k])
     })?;
@@ -148,7 +158,6 @@ fn fate_code(fate: PeakFate) -> u8 {
         PeakFate::Masked => 1,
         PeakFate::Culled => 2,
         PeakFate::Duplicate => 3,
-        PeakFate::Shallow => 4,
     }
 }
 
@@ -173,17 +182,18 @@ pub(super) fn take_peaks(parent: &Node, name: &str, n_items: usize) -> Result<Ve
     let (layer, seen_in) = (group.column_of::<u16>("layer", n)?, group.column_of::<u64>("seen_in", n)?);
     let (best_layer, flags) = (group.column_of::<u16>("best_layer", n)?, group.column_of::<u32>("flags", n)?);
     let fate = group.column_of::<u8>("fate", n)?;
-    if let Some(odd) = fate.iter().find(|f| **f > 4) {
-        return Err(group.wrong("fate", &odd.to_string(), "0, 1, 2, 3 or 4"));
+    if let Some(odd) = fate.iter().find(|f| **f > 3) {
+        return Err(group.wrong("fate", &odd.to_string(), "0, 1, 2 or 3"));
     }
     let marks = group.column_of::<u8>("marks", n)?;
     let (saddle, dip) = (group.column_of::<f32>("saddle", n)?, group.column_of::<f32>("saddle_significance", n)?);
-    let higher = take_rows::<i32>(&group, "higher_pixel", n, Some(2))?;
+    let (at, higher) = (take_rows::<i32>(&group, "saddle_pixel", n, Some(2))?, take_rows::<i32>(&group, "higher_pixel", n, Some(2))?);
     let covariance = take_rows::<f32>(&group, "covariance", n, Some(3))?;
     let layers = take_rows::<f32>(&group, "layer_significance", n, None)?;
     let flux = take_rows::<f32>(&group, "flux_njy", n, None)?;
     let flux_err = take_rows::<f32>(&group, "flux_err_njy", n, Some(flux.ncols()))?;
     let (window, velocity) = (take_rows::<f64>(&group, "window_mjd", n, Some(2))?, take_rows::<f64>(&group, "velocity", n, Some(2))?);
+    let place = |rows: &Array2<i32>, i: usize| (rows[[i, 0]], rows[[i, 1]]);
     let pair = |rows: &Array2<f64>, i: usize| (!rows[[i, 0]].is_nan()).then(|| [rows[[i, 0]], rows[[i, 1]]]);
     let peak = |i: usize| Peak {
         pixel: (pixel_x[i], pixel_y[i]),
@@ -196,9 +206,14 @@ pub(super) fn take_peaks(parent: &Node, name: &str, n_items: usize) -> Result<Ve
         best_layer: best_layer[i],
         flux_njy: flux.row(i).to_vec(),
         flux_err_njy: flux_err.row(i).to_vec(),
-        saddle: (!saddle[i].is_nan()).then(|| Saddle { height: saddle[i], significance: dip[i], higher: (higher[[i, 0]], higher[[i, 1]]) }),
+        saddle: (!saddle[i].is_nan()).then(|| Saddle {
+            height: saddle[i],
+            significance: dip[i],
+            at: place(&at, i),
+            higher: place(&higher, i),
+        }),
         flags: flags[i],
-        fate: [PeakFate::Good, PeakFate::Masked, PeakFate::Culled, PeakFate::Duplicate, PeakFate::Shallow][usize::from(fate[i])],
+        fate: [PeakFate::Good, PeakFate::Masked, PeakFate::Culled, PeakFate::Duplicate][usize::from(fate[i])],
         marks: marks[i],
         window_mjd: pair(&window, i),
         velocity_px_per_day: pair(&velocity, i),

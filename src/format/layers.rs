@@ -1,6 +1,6 @@
 //! `fathom-layers` files: detection layers of one patch.
 //!
-//! # Format, version 3
+//! # Format, version 4
 //!
 //! Root attributes: `n_layers` (u64), `threshold_offset` (f64, sigma: what calibration added to all nominal thresholds). The layers' own
 //! settings are the table `/layers` ([`super::table`]), a row a layer, in order:
@@ -14,6 +14,7 @@
 //! | `half_light` | arcsec | of the round exponential; 0: point sources |
 //! | `threshold` | | in sigma, where all bands have data, calibrated |
 //! | `l2` | pixel-2 | curvature of the noise per axis, mean over the tract |
+//! | `area` | pixel2 | area of its filter: (Σφ)²/Σφ², mean over the tract |
 //! | `broadening` | | width of its sources in those of point sources |
 //! | `n_pixels` | pixel | inner pixels with data |
 //!
@@ -35,9 +36,10 @@
 //! | `best_layer` | u16 | | layer in which it exceeds the threshold by most: best SED and morphology |
 //! | `flux_njy`, `flux_err_njy` | f32 `[peak, band]` | nJy | Ψ_g/Φ_g and Φ_g^-1/2 of the best layer's morphology; NaN without data |
 //! | `saddle`, `saddle_significance` | f32 | | height of the saddle to higher ground, depth of the dip in its own noise; NaN without one |
-//! | `higher_pixel` | i32 `[peak, 2]` | pixel | pixel (column, row) of the peak beyond the saddle; its own without one |
+//! | `saddle_pixel` | i32 `[peak, 2]` | pixel | pixel (column, row) of the saddle; the peak's own without one |
+//! | `higher_pixel` | i32 `[peak, 2]` | pixel | pixel (column, row) of the highest peak beyond the saddle; its own without one |
 //! | `flags` | u32 | | mask planes of all bands on and around its pixel |
-//! | `fate` | u8 | | 0 good; 1 its dip is no deeper than what masked pixels make of a smooth light; 2 below the threshold in every layer; 3 on the slope of a higher one's maximum; 4 its dip is less than `detect.least_dip` |
+//! | `fate` | u8 | | 0 good; 1 its dip is no deeper than what masked pixels make of a smooth light; 2 below the threshold in every layer; 3 on the slope of a higher one's maximum |
 //! | `marks` | u8 | | set by association, bits: 1 in a list of known sources, 2 mover, 4 transient, 8 variable |
 //! | `window_mjd` | f64 `[peak, 2]` | d | begin and end of its time window; NaN for the whole stack |
 //! | `velocity` | f64 `[peak, 2]` | pixel d-1 | motion at which it was stacked; NaN for static layers |
@@ -60,7 +62,7 @@ use crate::detect::{Layer, LayerKind, PatchLayers, Sed, SkyObject};
 use ndarray::Array2;
 use std::path::Path;
 
-const FORMAT: (&str, u32) = ("fathom-layers", 3);
+const FORMAT: (&str, u32) = ("fathom-layers", 4);
 
 /// Writes the layers of one patch.
 ///
@@ -104,6 +106,7 @@ fn settings_table(layers: &[Layer]) -> Table {
         ("half_light", "arcsec", "half-light radius of the round exponential; 0: point sources", numbers(&|l| l.kind.half_light_arcsec)),
         ("threshold", "", "threshold in sigma where all bands have data, calibrated", numbers(&|l| l.threshold)),
         ("l2", "pixel-2", "curvature of the noise per axis, mean over the tract", numbers(&|l| l.l2_per_px2)),
+        ("area", "pixel2", "area of its filter: square of the sum by sum of squares, mean over the tract", numbers(&|l| l.area_px2)),
         ("broadening", "", "width of its sources in those of point sources", numbers(&|l| l.broadening)),
         ("n_pixels", "pixel", "inner pixels with data", ColumnData::I64(layers.iter().map(|l| l.n_pixels as i64).collect())),
     ] {
@@ -136,7 +139,8 @@ pub fn read(path: &Path) -> Result<PatchLayers, FormatError> {
     let texts = |name: &str| table.text(name).map_err(wrong);
     let numbers = |name: &str| table.f64(name).map_err(wrong);
     let (sed, sed_name, selection) = (texts("sed")?, texts("sed_name")?, texts("selection")?);
-    let [half_light, threshold, l2, broadening] = [numbers("half_light")?, numbers("threshold")?, numbers("l2")?, numbers("broadening")?];
+    let [half_light, threshold, l2] = [numbers("half_light")?, numbers("threshold")?, numbers("l2")?];
+    let [area, broadening] = [numbers("area")?, numbers("broadening")?];
     let n_pixels = table.i64("n_pixels").map_err(wrong)?;
     let flux: Array2<f64> = root.read("sed_flux")?;
     if table.n_rows() != n || flux.nrows() != n {
@@ -158,6 +162,7 @@ pub fn read(path: &Path) -> Result<PatchLayers, FormatError> {
             kind: LayerKind { selection: Some(selection[i].clone()).filter(|s| !s.is_empty()), sed, half_light_arcsec: half_light[i] },
             threshold: threshold[i],
             l2_per_px2: l2[i],
+            area_px2: area[i],
             broadening: broadening[i],
             spans,
             peaks,

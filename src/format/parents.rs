@@ -1,6 +1,6 @@
 //! `fathom-parents` files: the parents whose first pixel lies in a patch, and their peaks, each with its decision.
 //!
-//! # Format, version 4
+//! # Format, version 5
 //!
 //! Spans and peaks are stored as in [`super::layers`].
 //!
@@ -18,7 +18,7 @@
 //! | `/decisions/peaks` | peaks, one item | every layer's peak as detected, every known source (layers after the last, one a list), and the patch's movers and transients (the two layers after those) |
 //! | `/decisions/has_parent` | u8 flag `[peak]` | 1: lies in a parent |
 //! | `/decisions/parent_id` | i64 `[peak]` | id of that parent; -1 without |
-//! | `/decisions/decision` | u8 `[peak]` | 0: founded an object, 1: merged into one, 2: explained by one or several; rejected: 3: a dip of masked pixels, 4: culled, 5: neither near nor far (`lsst`), 6: low rank (`lsst`), 7: a mover or transient of the time windows, 8: a dip less than `detect.least_dip` |
+//! | `/decisions/decision` | u8 `[peak]` | 0: founded an object, 1: merged into one, 2: explained by one or several; rejected: 3: a dip of masked pixels, 4: culled, 5: neither near nor far (`lsst`), 6: low rank (`lsst`), 7: a mover or transient of the time windows, 8: noise on light that no object models (`likelihood`) |
 //! | `/decisions/child` | i64 `[peak]` | index of its object among its parent's peaks; -1 if rejected |
 //! | `/decisions/distance_fwhm` | f64 `[peak]` | distance to that object's founding peak, in PSF FWHM; NaN without |
 //! | `/decisions/conditional_significance` | f64 `[peak]` | of what the other objects leave unexplained \[sigma\]; NaN where the rules do not ask |
@@ -33,7 +33,7 @@ use crate::associate::{Hypothesis, Parent, PeakDecision, PeakKey, PeakRecord, Re
 use crate::footprint::{Footprint, Peak};
 use std::path::Path;
 
-const FORMAT: (&str, u32) = ("fathom-parents", 4);
+const FORMAT: (&str, u32) = ("fathom-parents", 5);
 
 /// Decisions by their code in the file.
 const DECISIONS: [PeakDecision; 9] = [

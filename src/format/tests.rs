@@ -358,7 +358,7 @@ fn peak(i: i32) -> Peak {
         best_layer: 2,
         flux_njy: vec![1.0, i as f32],
         flux_err_njy: vec![0.1, f32::MAX],
-        saddle: (i % 2 == 0).then_some(Saddle { height: 4.5, significance: 1.25, higher: (-3, i) }),
+        saddle: (i % 2 == 0).then_some(Saddle { height: 4.5, significance: 1.25, at: (i, -2), higher: (-3, i) }),
         flags: 1 << 31 | 2,
         fate: if i == 2 { PeakFate::Masked } else { PeakFate::Good },
         marks: i as u8 & 0b1111,
@@ -373,7 +373,7 @@ fn text(value: &impl std::fmt::Debug) -> String {
 }
 
 fn layer(kind: LayerKind, spans: SpanSet, peaks: Vec<Peak>, negative_peaks: Vec<NegativePeak>) -> Layer {
-    Layer { kind, threshold: 5.25, l2_per_px2: 0.2, broadening: 1.5, spans, peaks, negative_peaks, n_pixels: 77 }
+    Layer { kind, threshold: 5.25, l2_per_px2: 0.2, area_px2: 31.0, broadening: 1.5, spans, peaks, negative_peaks, n_pixels: 77 }
 }
 
 #[test]
@@ -415,7 +415,7 @@ fn layers_come_back() {
     layers::write(&path, "k", &written).unwrap();
     edit(&path, |f| f.dataset("peaks/fate").unwrap().write_raw(&[0u8, 1, 9]).unwrap());
     let error = layers::read(&path).unwrap_err().to_string();
-    assert!(error.contains("/peaks/fate") && error.contains("0, 1, 2, 3 or 4"), "{error}");
+    assert!(error.contains("/peaks/fate") && error.contains("0, 1, 2 or 3"), "{error}");
     layers::write(&path, "k", &written).unwrap();
     edit(&path, |f| f.dataset("spans/offsets").unwrap().write_raw(&[0i64, 9, 9, 9]).unwrap());
     let error = layers::read(&path).unwrap_err().to_string();
