@@ -112,8 +112,8 @@ def scored(run: Path, least: float = -math.inf) -> Scored:
     for owners in cKDTree(at).query_ball_point(xy[bright], reach):
         on_bright[owners] = True
     shredded = extra & ~duplicated & on_bright
-    # Odds of peaks that are objects or explained: do they stand for a true object of their own?
-    asked = np.isfinite(log_odds) & np.isin(decision, (0, 2)) & within(peaks)
+    # Odds of peaks that are objects, explained or taken for noise: do they stand for a true object of their own?
+    asked = np.isfinite(log_odds) & np.isin(decision, (0, 2, 8)) & within(peaks)
     kept = asked & (decision == 0)
     is_true = np.zeros(len(peaks), bool)
     of_seen, own = one_to_one(xy[seen], peaks[kept], MATCH * fwhm)

@@ -92,7 +92,7 @@ impl MoverMaps {
 pub struct MoverLimits {
     /// Least ν.
     pub threshold: f64,
-    /// Least √(ν² - ν₀²), ν₀ that of the same place without motion: less, and it may stand still.
+    /// Least √(ν² - ν₀²), ν₀ that of the same place, and of others near that may stand still, without motion: less, and it may stand still.
     pub motion: f64,
     /// Of peaks within this distance only the highest stays \[pixel\]: beside a mover stand its stacks at other velocities.
     pub apart_px: f64,
@@ -107,7 +107,7 @@ const MIN_DEPTH: f64 = 0.5;
 
 /// Peaks of the best ν over the ladder at or above the threshold that move, on the inner pixels of `bbox` (all but its outermost), in pixel order.
 ///
-/// ν = Σ_w Ψ_w(x + v t_w) / √(g Σ_w Φ_w(x + v t_w)), shifted to whole pixels: 2 % of the signal is lost for an FWHM of 3.5 px. What is found is then
+/// ν = Σ_w Ψ_w(x + v t_w) / √(g Σ_w Φ_w(x + v t_w)), shifted to whole pixels: 2 % of the signal is lost for an FWHM of 3.5 px. What comes near the threshold is
 /// followed between pixels: position at time 0 and velocity are those of the largest ΣΨ_w(x + v t_w).
 ///
 /// # Arguments
@@ -129,36 +129,51 @@ pub fn search_movers(maps: &[MoverMaps], depth: ArrayView2<f64>, ladder: &Veloci
     let rows: Vec<(Vec<f32>, Vec<u32>)> =
         (0..ny).into_par_iter().map(|j| best_of_row(maps, ladder, &trials, reach_px, j, &least_phi(j))).collect();
     let floor = CLIMB_FROM * limits.threshold as f32;
-    let is_inner = |i: usize, n: usize| i > 0 && i + 1 < n;
-    let starts: Vec<(usize, usize)> = (0..ny)
-        .filter(|j| is_inner(*j, ny))
-        .flat_map(|j| (0..nx).filter(move |i| is_inner(*i, nx)).map(move |i| (j, i)))
-        .filter(|&(j, i)| rows[j].0[i] >= floor)
-        .collect();
+    let inner = |n: usize| 1..n.saturating_sub(1);
+    let starts: Vec<(usize, usize)> =
+        inner(ny).flat_map(|j| inner(nx).map(move |i| (j, i))).filter(|&(j, i)| rows[j].0[i] >= floor).collect();
     // A mover need not be a maximum of the best trials, where noise has another one: every pixel above the floor is followed.
     let climb = |&(j, i): &(usize, usize)| {
         let trial = &trials[rows[j].1[i] as usize];
         let start = Track { at: [i as f64, j as f64], velocity: ladder.velocities[trial.rung] };
-        let (track, height) = follow(&maps[trial.map].epochs, start, reach_px, ladder.step_px);
-        let height = height / trial.left.sqrt();
-        (height >= limits.threshold).then(|| {
-            // The mean that was taken off took what stands still with it.
-            let still = Track { velocity: [0.0; 2], ..track };
-            let unmoved =
-                if maps[trial.map].subtracted_l2.is_none() { sums_along(&maps[trial.map].epochs, &still, reach_px).height() } else { 0.0 };
-            let [x, y] = track.at;
-            let mut peak = Peak::bare(PixelPoint::new(f64::from(bbox.x0) + x, f64::from(bbox.y0) + y), height, 0);
-            peak.velocity_px_per_day = Some(track.velocity);
-            (peak, unmoved.max(0.0))
-        })
+        Candidate::climb(&maps[trial.map], trial.left, start, reach_px, ladder.step_px).filter(|c| c.height >= limits.threshold)
     };
-    let climbed: Vec<(Peak, f64)> = starts.par_iter().filter_map(climb).collect();
-    // What stands still makes its own stacks at other velocities, around it, as high as it is itself at most.
-    let moves = |peak: &Peak, unmoved: f64| peak.significance.powi(2) - unmoved.powi(2) >= limits.motion * limits.motion;
-    let (moving, still): (Vec<_>, Vec<_>) = climbed.into_iter().partition(|(peak, unmoved)| moves(peak, *unmoved));
-    let is_near = |a: &Peak, b: &Peak| (a.at.x - b.at.x).hypot(a.at.y - b.at.y) < limits.apart_px;
-    let is_free = |peak: &Peak| still.iter().all(|(other, unmoved)| moves(peak, *unmoved) || !is_near(peak, other));
-    highest_apart(moving.into_iter().map(|(peak, _)| peak).filter(is_free).collect(), limits.apart_px)
+    let (moving, still): (Vec<Candidate>, Vec<Candidate>) =
+        starts.par_iter().filter_map(climb).collect::<Vec<_>>().into_iter().partition(|c| c.moves(c.unmoved, limits));
+    // What stands still makes stacks at other velocities around it, none higher than it is itself.
+    let hides = |still: &Candidate, c: &Candidate| c.track.distance_px(&still.track) < limits.apart_px && !c.moves(still.unmoved, limits);
+    let free = moving.into_iter().filter(|c| !still.iter().any(|s| hides(s, c))).map(|c| c.peak(bbox));
+    highest_apart(free.collect(), limits.apart_px)
+}
+
+/// The end of a climb.
+struct Candidate {
+    track: Track,
+    /// ν along it.
+    height: f64,
+    /// ν at its place without motion; 0 where the mean that was taken off took that with it.
+    unmoved: f64,
+}
+
+impl Candidate {
+    /// None where the maps have no data. `left`: g of the velocity from which it starts.
+    fn climb(maps: &MoverMaps, left: f64, start: Track, reach_px: i32, step_px: f64) -> Option<Self> {
+        let (track, height) = follow(&maps.epochs, start, reach_px, step_px);
+        let still = Track { velocity: [0.0; 2], ..track };
+        let unmoved = if maps.subtracted_l2.is_none() { sums_along(&maps.epochs, &still, reach_px).height().max(0.0) } else { 0.0 };
+        (height > 0.0).then_some(Self { track, height: height / left.sqrt(), unmoved })
+    }
+
+    /// True if it is too high for something of this height that stands still.
+    fn moves(&self, still: f64, limits: &MoverLimits) -> bool {
+        self.height.powi(2) - still.powi(2) >= limits.motion.powi(2)
+    }
+
+    fn peak(&self, bbox: &Box2) -> Peak {
+        let [x, y] = self.track.at;
+        let at = PixelPoint::new(f64::from(bbox.x0) + x, f64::from(bbox.y0) + y);
+        Peak { velocity_px_per_day: Some(self.track.velocity), ..Peak::bare(at, self.height, 0) }
+    }
 }
 
 /// Of peaks within `apart_px` the highest, in pixel order.
@@ -226,6 +241,13 @@ struct Track {
     at: [f64; 2],
     /// \[pixel per day\].
     velocity: [f64; 2],
+}
+
+impl Track {
+    /// Distance of two at time 0.
+    fn distance_px(&self, other: &Self) -> f64 {
+        (self.at[0] - other.at[0]).hypot(self.at[1] - other.at[1])
+    }
 }
 
 /// The track near `start` on which ΣΨ_w is largest, and its ΣΨ_w / √ΣΦ_w.
@@ -389,6 +411,8 @@ mod tests {
         assert_eq!(found.len(), movers.len());
         // From stacks without motion the climb still leads to nothing but movers.
         let still = search(&VelocityLadder::new(0.0, 1.0, 29.0), &Box2::new(0, 0, bbox.width, bbox.height));
-        assert!(still.iter().all(|p| movers.iter().any(|([x, y], _)| (p.at.x - x).hypot(p.at.y - y) < 2.0)), "{still:?}");
+        let shift = f64::from(reach - 1);
+        let is_mover = |p: &Peak| movers.iter().any(|([x, y], _)| (p.at.x - shift - x).hypot(p.at.y - shift - y) < 2.0);
+        assert!(still.iter().all(is_mover), "{still:?}");
     }
 }
