@@ -102,7 +102,7 @@ impl Scene<'_> {
         let near = self.neighbours(p, is_object);
         let (conditional, left) = (self.conditional(self.stand_in[p], &near), self.log_odds_left(p, &near));
         let is_left = left > 0.0 || self.is_alone(p, &near);
-        let log_odds = both(left, self.log_odds_on_light(p, &near).filter(|_| is_left));
+        let log_odds = if is_left { both(left, self.log_odds_on_light(p, &near)) } else { left };
         let stands_for = || near.iter().copied().find(|&o| self.stand_in[o] == p);
         let role = if is_object[p] {
             Role::Object
