@@ -145,7 +145,10 @@ impl AssociatePeaks {
                 }
             }
             let known = known_in(&boxes[p], field).map(|k| known_peak(k, n_layers, n_bands));
-            for peak in layers.iter().flat_map(|l| &l.peaks).cloned().chain(known) {
+            if p == patch {
+                summary = Summary::new(&layers, &joined.counts);
+            }
+            for peak in layers.into_iter().flat_map(|l| l.peaks).chain(known) {
                 let part = index.find(peak.pixel);
                 match part.map(|part| names[part]) {
                     Some(Some(name)) if is_good(&peak) => own.entry(name).or_default().1.push(peak),
@@ -161,7 +164,6 @@ impl AssociatePeaks {
                 let of = |(k, mark)| move |peak| changing(peak, mark, n_layers + n_lists + k, n_layers, n_bands);
                 records.extend(movers.into_iter().map(of((0, PeakMark::Mover))));
                 records.extend(transients.into_iter().map(of((1, PeakMark::Transient))));
-                summary = Summary::new(&layers, &joined.counts);
             }
         }
         changing_light.sort_by(|a, b| a.at.y.total_cmp(&b.at.y));
@@ -247,18 +249,18 @@ impl AssociatePeaks {
             Rules::Lsst => Vec::new(),
         };
         // What is seen in several layers is one object with the marks of all; a known source that is seen has the place that is known.
-        let detected = peaks.clone();
+        let known: Vec<bool> = peaks.iter().map(is_known).collect();
         for (p, outcome) in outcomes.iter().enumerate() {
             if let Role::SameAs(o) = outcome.role {
-                peaks[o].seen_in |= detected[p].seen_in;
-                if is_known(&detected[o]) && detected[p].significance > peaks[o].significance {
-                    peaks[o] = Peak { at: detected[o].at, pixel: detected[o].pixel, seen_in: peaks[o].seen_in, ..detected[p].clone() };
+                peaks[o].seen_in |= peaks[p].seen_in;
+                if known[o] && peaks[p].significance > peaks[o].significance {
+                    peaks[o] = Peak { at: peaks[o].at, pixel: peaks[o].pixel, seen_in: peaks[o].seen_in, ..peaks[p].clone() };
                 }
             }
         }
         let mut objects: Vec<usize> = (0..peaks.len()).filter(|&p| outcomes[p].role == Role::Object).collect();
         for &o in &objects {
-            peaks[o].marks |= field.marks_at(peaks[o].at) | if is_known(&detected[o]) { PeakMark::Known.bit() } else { 0 };
+            peaks[o].marks |= field.marks_at(peaks[o].at) | if known[o] { PeakMark::Known.bit() } else { 0 };
         }
         objects.sort_by(|&a, &b| peaks[b].significance.total_cmp(&peaks[a].significance).then(yx(&peaks[a]).cmp(&yx(&peaks[b]))));
         let mut rank_of = vec![None; peaks.len()];
@@ -285,25 +287,25 @@ impl AssociatePeaks {
             (Some(pieces), place)
         };
         let ids: Vec<i64> = pieces.as_ref().map_or_else(|| vec![whole], |p| p.iter().map(|p| id_of(&p.spans)).collect());
-        for (p, outcome) in outcomes.iter().enumerate() {
+        let key = |&p: &usize| PeakKey { layer: peaks[p].layer, pixel: peaks[p].pixel };
+        let set = |s: ObjectSet| Hypothesis { log_evidence: s.log_evidence, objects: s.objects.iter().map(key).collect() };
+        let hypotheses: Vec<Hypothesis> = sets.into_iter().map(set).collect();
+        for (p, (peak, outcome)) in peaks.into_iter().zip(&outcomes).enumerate() {
             let of = child[p].map(|k| (place[k as usize], &kept[k as usize]));
             records.push(PeakRecord {
                 parent_id: Some(of.map_or(whole, |((piece, _), _)| ids[piece])),
                 decision: PeakDecision::of(&outcome.role),
                 child: of.map(|((_, k), _)| k as u32),
-                distance_fwhm: of.map_or(f64::NAN, |(_, o)| distance_px(o, &peaks[p]) / fwhm_px),
+                distance_fwhm: of.map_or(f64::NAN, |(_, o)| distance_px(o, &peak) / fwhm_px),
                 conditional_significance: outcome.conditional,
                 log_odds: outcome.log_odds,
                 n_explaining: if let Role::ExplainedBy(by) = &outcome.role { by.len() as u32 } else { 0 },
-                peak: peaks[p].clone(),
+                peak,
             });
         }
         match pieces {
             None if kept.is_empty() => {}
             None => {
-                let key = |&p: &usize| PeakKey { layer: peaks[p].layer, pixel: peaks[p].pixel };
-                let set = |s: ObjectSet| Hypothesis { log_evidence: s.log_evidence, objects: s.objects.iter().map(key).collect() };
-                let hypotheses = sets.into_iter().map(set).collect();
                 parents.push(Parent { id: whole, split_from: None, footprint: Footprint { spans, peaks: kept }, hypotheses });
             }
             Some(pieces) => {
