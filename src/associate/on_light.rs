@@ -12,8 +12,13 @@ use crate::image::MaskPlane;
 use nalgebra::{DMatrix, DVector};
 
 impl Scene<'_> {
-    /// ln of the odds that a peak is an object and not noise on light that no object models; none where nothing tells: an island of the broadest layer.
+    /// ln of the odds that a peak is an object and not noise on light that no object models; none where nothing tells: an island of the broadest layer, or no
+    /// broader layer anywhere.
     pub fn log_odds_on_light(&self, p: usize, near: &[usize]) -> Option<f64> {
+        // A run without broader layers has the dip alone, which costs more blends than it saves from noise: 0.13 mag of the demo's 50 % limit.
+        if self.field.broader.iter().all(Vec::is_empty) {
+            return None;
+        }
         let odds = [self.log_odds_over_smooth(p, near), self.log_odds_of_dip(p, near)];
         odds.into_iter().flatten().max_by(f64::total_cmp)
     }
