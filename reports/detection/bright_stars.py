@@ -255,7 +255,7 @@ def layers(run: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dic
     for path in sorted((run / "main/layers").glob("*.h5")):
         with h5py.File(path) as f:
             settings = {k: (f["layers"][k].asstr()[:] if f["layers"][k].dtype == object else f["layers"][k][:]) for k in f["layers"]}
-            for name in ("x", "y", "significance", "layer", "fate", "saddle_significance"):
+            for name in ("x", "y", "significance", "layer", "fate", "saddle_significance", "covariance"):
                 peaks.setdefault(name, []).append(f["peaks"][name][:])
             n = np.diff(f["negative_peaks/offsets"][:])
             negative.setdefault("layer", []).append(np.repeat(np.arange(len(n)), n))
@@ -513,6 +513,23 @@ def true_objects(sky: Sky, f: Found) -> np.ndarray:
     return true
 
 
+def roundness(sky: Sky, peaks: Found, settings: dict[str, np.ndarray]) -> list[str]:
+    """Curvature of peaks along their flatter axis, over l2 of their layer [sigma]: layers of points."""
+    xx, xy, yy = peaks.more["covariance"].T
+    widest = 0.5 * (xx + yy) + np.sqrt(0.25 * (xx - yy) ** 2 + xy**2)
+    k = 1 / np.sqrt(settings["l2"][peaks.group] * widest)
+    known = np.isfinite(widest) & (settings["half_light"][peaks.group] == 0) & (value(sky.distance_px, peaks.at) > sky.core_px[value(sky.nearest, peaks.at)] + sky.fwhm)
+    spike, light = value(sky.spike, peaks.at), value(starlight(sky), peaks.at) >= LIGHT[1]
+    lines = []
+    for name, which in (("false, on spikes", peaks.false & spike), ("false, in other starlight", peaks.false & ~spike & light), ("not false, in starlight", ~peaks.false & light)):
+        for lo, hi in ((5, 7), (7, 10), (10, 20), (20, 40)):
+            m = known & which & (peaks.significance >= lo) & (peaks.significance < hi)
+            if m.sum() > 10:
+                low, median, high = np.percentile(k[m], (5, 50, 95))
+                lines.append(f"  {name:26} {lo:2}-{hi} sigma, {m.sum():5}: median {median:5.2f}, 5 % below {low:5.2f}, 95 % below {high:5.2f}; of the height {np.median(k[m] / peaks.significance[m]):.2f}")
+    return lines
+
+
 def lost(sky: Sky, by_rules: dict[str, Found], peaks: Found, masked: dict[str, np.ndarray]) -> list[str]:
     """True point sources of S/N 10 by the local Φ that have no object: what is there in the layers."""
     real = np.flatnonzero(sky.is_real)
@@ -595,6 +612,8 @@ def main() -> None:
     print(f"peaks of all layers: {peaks.false.sum()} of {len(peaks.at)}; " + ", ".join(causes(field, peaks)[0]))
     print("\nTrue point sources of S/N 5 found by distance from the nearest saturated star")
     print("\n".join(completeness(field, by_rules)))
+    print("\nCurvature of peaks along their flatter axis [sigma]; noise on a ridge: median 2.04, 5 % below 0.55, 95 % below 4.24")
+    print("\n".join(roundness(field, peaks, settings)))
     print("\nLost ones of S/N 10")
     print("\n".join(lost(field, by_rules, peaks, masked)))
     print("\nMaxima of the free-SED point layer, smooth light taken off")

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 
 warnings.simplefilter("ignore")
 HSC_BANDS = "grizy"
-SLOT, MARGIN, COLUMNS, SIDE = 192, 12, 8, (24 * 64, 21 * 64)  # pixels of the tract for a blend, left free before it; blends in a row; the tract
+MARGIN, SIDE = 32, (16 * 64, 16 * 64)  # pixels of noise around a cutout; of the tract
 LAYOUT = """root = "{root}"
 
 [image]
@@ -59,17 +59,31 @@ def tan_header(crpix, crval, scale_arcsec):
     return header
 
 
+def placed(shapes):
+    """Where each cutout goes on the tract (x, y), its margin around it: on shelves, the highest first."""
+    at, x, y, shelf = [None] * len(shapes), 0, 0, 0
+    for k in sorted(range(len(shapes)), key=lambda k: -shapes[k][0]):
+        ny, nx = (n + 2 * MARGIN for n in shapes[k])
+        if x + nx > SIDE[0]:
+            x, y, shelf = 0, y + shelf, 0
+        at[k] = (x + MARGIN, y + MARGIN)
+        x, shelf = x + nx, max(shelf, ny)
+    assert y + shelf <= SIDE[1], y + shelf
+    return at
+
+
 def blends(data):
     """Name, place on the tract, images, weights, PSFs, reference peaks (x, y)."""
-    for k, path in enumerate(sorted((Path(data) / "real/hsc_cosmos_blends").glob("*.npz"))):
-        z = np.load(path)
+    paths = sorted((Path(data) / "real/hsc_cosmos_blends").glob("*.npz"))
+    files = [np.load(path) for path in paths]
+    places = placed([z["images"].shape[1:] for z in files])
+    for path, z, at in zip(paths, files, places):
         images = z["images"]
         if "weights" in z:
             weights, peaks = z["weights"], z["peaks"].astype(float)
         else:  # scarlet's example, whose mask is mostly DETECTED
             weights = 1 / z["variance"]
             peaks = np.column_stack([z["catalog"]["x"], z["catalog"]["y"]])
-        at = (SLOT * (k % COLUMNS) + MARGIN, SLOT * (k // COLUMNS) + MARGIN)
         yield path.stem.rsplit("_", 1)[-1], at, images, np.where(np.isfinite(weights), weights, 0), z["psfs"], peaks
 
 
@@ -83,10 +97,11 @@ def prepare(data, out):
         for b, band in enumerate(HSC_BANDS):
             # Weights are zero outside the blend's footprint though there are pixels; around the cutout blank sky is put, from which its variance is taken.
             weight = float(np.median(weights[b][weights[b] > 0]))
-            image = rng.normal(0, weight**-0.5, (SLOT, SLOT))
+            shape = (ny + 2 * MARGIN, nx + 2 * MARGIN)
+            image = rng.normal(0, weight**-0.5, shape)
             image[MARGIN : MARGIN + ny, MARGIN : MARGIN + nx] = images[b]
             fits.writeto(out / f"{name}_{band}_image.fits", image.astype(np.float32), header, overwrite=True)
-            fits.writeto(out / f"{name}_{band}_weight.fits", np.full((SLOT, SLOT), weight, np.float32), overwrite=True)
+            fits.writeto(out / f"{name}_{band}_weight.fits", np.full(shape, weight, np.float32), overwrite=True)
             fits.writeto(out / f"{name}_{band}_psf.fits", psfs[b].astype(float), overwrite=True)
     (out / "layout.toml").write_text(LAYOUT.format(root=out.resolve()))
 

@@ -26,3 +26,13 @@ $python reports/detection/real.py prepare "$FATHOM_DATA" "$out/cutouts"
 phases hsc hsc --set "expose.layout=\"$out/cutouts/layout.toml\""
 phases hsc_lsst hsc --set "expose.layout=\"$out/cutouts/layout.toml\"" --set associate.rules=lsst --reuse "$out/hsc"
 $python reports/detection/real.py compare "$FATHOM_DATA" "$out" reports/detection > reports/detection/real.txt
+# The blends with point sources.
+fakes=''
+for seed in 1 2 3 4 5 6 7 8; do
+    $python reports/detection/real_fakes.py inject "$FATHOM_DATA" "$out/hsc" "$out/fakes$seed/cutouts" $seed
+    phases fakes$seed/hsc hsc --set "expose.layout=\"$out/fakes$seed/cutouts/layout.toml\""
+    phases fakes$seed/hsc_lsst hsc --set "expose.layout=\"$out/fakes$seed/cutouts/layout.toml\"" --set associate.rules=lsst --reuse "$out/fakes$seed/hsc"
+    fakes="$fakes $out/fakes$seed"
+done
+# shellcheck disable=SC2086
+$python reports/detection/real_fakes.py compare $fakes > reports/detection/real_fakes.txt

@@ -2,13 +2,18 @@
 //! ([`on_light`](super::on_light)) explains.
 //!
 //! Peaks are chosen from the sharpest layer to the broadest, the highest first: one that the objects so far do not explain, or none of them touches, is a
-//! new object, unless noise on smooth light is likelier; or, where
-//! it is the same as one of them and higher, shows that its template is too sharp, and lends it its own (a star has wings that no Gaussian has, and is
-//! still highest in the sharpest layer); the place stays that of the sharper layer, which neighbours disturb less. Then those that the others explain after all are dropped, the worst
-//! first. So several sharp peaks stand for the broad one between them, and a broad one for the noise on top of it.
+//! new object, unless noise on smooth light is likelier; or, where it is the same as one of them and higher, shows that its template is too sharp, and
+//! lends it its own (a star has wings that no Gaussian has, and is still highest in the sharpest layer); the place stays that of the sharper layer, which
+//! neighbours disturb less. Then those that the others explain after all are dropped, the worst first. So several sharp peaks stand for the broad one
+//! between them, and a broad one for the noise on top of it.
+//!
+//! What was the same as an object that is dropped may be left without one: a star, say, took a template in the light of a galaxy that was founded after it
+//! and explains that. So peaks are chosen once more, and lend nothing. Objects on a light that none models explain each other's saddles: of those that come
+//! so late all that tells noise on light must say that they are none.
 
 use super::outcome::{Outcome, Rejection, Role};
-use super::scene::{BRIGHT, Field, Scene};
+use super::prior::both;
+use super::scene::{Around, Field, Scene};
 use crate::footprint::Peak;
 use std::collections::BTreeSet;
 
@@ -26,65 +31,58 @@ pub(super) fn explain(peaks: &[Peak], field: &Field) -> Vec<Outcome> {
         let (p, q) = (&peaks[a], &peaks[b]);
         class(p).cmp(&class(q)).then(q.significance.total_cmp(&p.significance)).then(key(p).cmp(&key(q)))
     });
-    let mut is_object = vec![false; peaks.len()];
     for &p in &order {
-        let near = scene.neighbours(p, &is_object);
+        let around = scene.around(p);
         if scene.is_known(&peaks[p]) {
-            is_object[p] = true;
-        } else if scene.is_left(p, &near) {
-            match scene.same(p, &near) {
+            scene.add_object(p);
+        } else if scene.is_left(p, &around) {
+            match scene.same(p, &around) {
                 Some(object) if scene.height(p) > scene.height(scene.stand_in[object]) => scene.stand_in[object] = p,
-                None if !scene.is_shallow(p, &near) => {
-                    is_object[p] = true;
-                    if scene.height(p) > BRIGHT {
-                        scene.bright.push(p);
-                    }
-                }
+                None if !scene.is_shallow(p, &around) => scene.add_object(p),
                 _ => {}
             }
         }
     }
-    drop_explained(&mut scene, &mut is_object);
-    (0..peaks.len()).map(|p| scene.explained(p, &is_object)).collect()
+    if drop_explained(&mut scene) {
+        for &p in &order {
+            let around = scene.around(p);
+            if !scene.is_object[p] && scene.is_left(p, &around) && scene.same(p, &around).is_none() && !scene.may_be_shallow(p, &around) {
+                scene.add_object(p);
+            }
+        }
+        drop_explained(&mut scene);
+    }
+    (0..peaks.len()).map(|p| scene.explained(p)).collect()
 }
 
-/// Takes out objects that the others explain, the least significant first, until all have odds above one.
-fn drop_explained(scene: &mut Scene, is_object: &mut [bool]) {
-    let odds = |scene: &Scene, p: usize, is_object: &[bool]| {
-        let near = scene.neighbours(p, is_object);
-        let left = if scene.is_alone(p, &near) { f64::INFINITY } else { scene.log_odds_left(p, &near) };
-        if left > 0.0 { both(left, scene.log_odds_on_light(p, &near)) } else { left }
+/// Takes out objects that the others explain, the least significant first, until all have odds above one. True if any was.
+fn drop_explained(scene: &mut Scene) -> bool {
+    let odds = |scene: &Scene, p: usize| {
+        let around = scene.around(p);
+        let left = if scene.is_alone(p, &around) { f64::INFINITY } else { scene.log_odds_left(p, &around) };
+        if left > 0.0 { both(left, scene.log_odds_on_light(p, &around)) } else { left }
     };
     let removable = |scene: &Scene, p: usize| !scene.is_known(&scene.peaks[p]);
-    let objects: Vec<usize> = (0..is_object.len()).filter(|&p| is_object[p] && removable(scene, p)).collect();
-    let mut current = vec![f64::INFINITY; is_object.len()];
+    let mut current = vec![f64::INFINITY; scene.peaks.len()];
     let mut queue: BTreeSet<(i64, usize)> = BTreeSet::new();
-    for &p in &objects {
-        current[p] = odds(scene, p, is_object);
+    for p in (0..scene.peaks.len()).filter(|&p| scene.is_object[p] && removable(scene, p)) {
+        current[p] = odds(scene, p);
         queue.insert((ordered(current[p]), p));
     }
+    let mut is_any = false;
     while let Some((_, worst)) = queue.pop_first() {
         if current[worst] > 0.0 {
             break;
         }
-        is_object[worst] = false;
-        scene.stand_in[worst] = worst;
-        scene.bright.retain(|p| *p != worst);
-        for p in scene.neighbours(worst, is_object).into_iter().filter(|&p| removable(scene, p)) {
+        scene.remove_object(worst);
+        is_any = true;
+        for p in scene.around(worst).objects.into_iter().filter(|&p| removable(scene, p)) {
             queue.remove(&(ordered(current[p]), p));
-            current[p] = odds(scene, p, is_object);
+            current[p] = odds(scene, p);
             queue.insert((ordered(current[p]), p));
         }
     }
-}
-
-/// ln of the odds against two alternatives, of those against each.
-fn both(one: f64, other: Option<f64>) -> f64 {
-    let Some(other) = other else { return one };
-    if one.is_infinite() {
-        return other;
-    }
-    one.min(other) - (-(one - other).abs()).exp().ln_1p()
+    is_any
 }
 
 /// Integers in the order of the numbers.
@@ -98,20 +96,22 @@ fn key(p: &Peak) -> (u16, i32, i32) {
 }
 
 impl Scene<'_> {
-    fn explained(&self, p: usize, is_object: &[bool]) -> Outcome {
-        let near = self.neighbours(p, is_object);
-        let (conditional, left) = (self.conditional(self.stand_in[p], &near), self.log_odds_left(p, &near));
-        let is_left = left > 0.0 || self.is_alone(p, &near);
-        let log_odds = if is_left { both(left, self.log_odds_on_light(p, &near)) } else { left };
-        let stands_for = || near.iter().copied().find(|&o| self.stand_in[o] == p);
-        let role = if is_object[p] {
+    fn explained(&self, p: usize) -> Outcome {
+        let around = self.around(p);
+        let shown = self.stand_in[p];
+        let conditional = self.conditional(shown, &around);
+        let left = self.log_odds(shown, conditional);
+        let is_left = left > 0.0 || self.is_alone(p, &around);
+        let log_odds = if is_left { both(left, self.log_odds_on_light(p, &around)) } else { left };
+        let stands_for = || around.objects.iter().copied().find(|&o| self.stand_in[o] == p);
+        let role = if self.is_object[p] {
             Role::Object
         } else if let Some(o) = stands_for() {
             Role::SameAs(o)
         } else {
             // What several objects make together is none of them.
-            let by = self.explaining(p, &near, is_object);
-            match (by.as_slice(), self.same(p, &near)) {
+            let by = self.explaining(p, &around);
+            match (by.as_slice(), self.same(p, &around)) {
                 ([one], Some(o)) if *one == o => Role::SameAs(o),
                 // Not explained, and yet no object: it was taken for one of them,
                 (_, Some(o)) if is_left => Role::SameAs(o),
@@ -124,19 +124,17 @@ impl Scene<'_> {
     }
 
     /// Objects that make what is predicted at `p`, the largest part first; the nearest object where none overlaps.
-    fn explaining(&self, p: usize, near: &[usize], is_object: &[bool]) -> Vec<usize> {
-        let mut parts: Vec<(f64, usize)> = Vec::new();
-        if !near.is_empty() {
-            let (w, _) = self.weights(p, near);
-            parts = near.iter().zip(w.iter()).map(|(&q, w)| (w.abs() * self.height(self.stand_in[q]), q)).collect();
-        }
+    fn explaining(&self, p: usize, around: &Around) -> Vec<usize> {
+        let shares = self.overlaps(p, self.templates_px[p], around).w;
+        let mut parts: Vec<(f64, usize)> =
+            around.objects.iter().zip(shares.iter()).map(|(&q, w)| (w.abs() * self.height(self.stand_in[q]), q)).collect();
         let total: f64 = parts.iter().map(|(part, _)| part).sum();
         parts.retain(|(part, _)| *part >= MIN_SHARE * total);
         parts.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         if !parts.is_empty() {
             return parts.into_iter().map(|(_, q)| q).collect();
         }
-        self.nearest(p, is_object).into_iter().collect()
+        self.nearest(p).into_iter().collect()
     }
 }
 
@@ -244,6 +242,14 @@ mod tests {
         all[2].layer_significance[7..].iter_mut().for_each(|h| *h += 100.0);
         let found = roles(&all);
         assert_eq!(found, [Role::Object, Role::Object, Role::SameAs(0)]);
+    }
+
+    /// A star beside a galaxy that is founded after it, in whose light it took a broader template: it is left in its own.
+    #[test]
+    fn a_star_that_took_a_galaxy_s_light_stays() {
+        let pair = [(50.0, 50.0, 6.0, [100.0, 100.0]), (58.0, 50.0, 1.5, [12.0, 12.0])];
+        let found = roles(&peaks(&pair, &[(0, 58.0, 50.0), (1, 58.0, 50.0), (2, 50.0, 50.0)]));
+        assert_eq!(found, [Role::Object, Role::ExplainedBy(vec![2, 0]), Role::Object]);
     }
 
     /// Beside two objects whose weights have opposite signs a peak is no more than it is alone.

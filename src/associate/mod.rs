@@ -11,6 +11,7 @@ mod on_light;
 mod outcome;
 mod parent;
 mod prior;
+mod ridge;
 mod scene;
 mod seam;
 mod smooth_light;

@@ -1,4 +1,4 @@
-//! The peaks of one parent, and what objects among them make of each other's places.
+//! The peaks of one parent, and what the objects among them make of each other's places.
 //!
 //! In band b a peak is the height of a matched filter, ν_b = F_b/σ_b, and looks like a Gaussian of its template's width. Templates i and j at a
 //! distance d overlap by
@@ -12,7 +12,7 @@
 
 use super::prior::Prior;
 use crate::footprint::Peak;
-use nalgebra::{Cholesky, DMatrix, DVector};
+use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use rstar::RTree;
 use rstar::primitives::GeomWithData;
 
@@ -52,7 +52,7 @@ pub(super) struct Field<'a> {
     pub first_known: u16,
 }
 
-/// The peaks, and which of them lend their templates to objects.
+/// The peaks, which of them are objects, and which lend those their templates.
 pub(super) struct Scene<'a> {
     pub peaks: &'a [Peak],
     pub field: &'a Field<'a>,
@@ -64,11 +64,36 @@ pub(super) struct Scene<'a> {
     pub templates_px: Vec<f64>,
     /// For an object, the peak whose template and heights are its own.
     pub stand_in: Vec<usize>,
-    /// Objects so far that are bright.
+    pub is_object: Vec<bool>,
+    /// Objects that are bright.
     pub bright: Vec<usize>,
+    /// Places of the objects.
     tree: RTree<GeomWithData<[f64; 2], usize>>,
     /// Beyond this no two templates overlap \[pixel\].
     reach_px: f64,
+}
+
+/// The objects about a place.
+pub(super) struct Around {
+    /// Those that overlap most first.
+    pub objects: Vec<usize>,
+    /// R of their templates; none without objects, or should rounding undo that Gaussians overlap by a positive matrix.
+    factor: Option<Cholesky<f64, Dyn>>,
+}
+
+/// What the objects about a place make of a template there.
+pub(super) struct Overlaps {
+    /// R of each with the template.
+    pub r: DVector<f64>,
+    /// R⁻¹ r: their shares in its height.
+    pub w: DVector<f64>,
+}
+
+impl Overlaps {
+    /// Variance 1 - r R⁻¹ r of the noise that is left.
+    pub fn variance(&self) -> f64 {
+        (1.0 - self.r.dot(&self.w)).max(MIN_VARIANCE)
+    }
 }
 
 impl<'a> Scene<'a> {
@@ -81,7 +106,6 @@ impl<'a> Scene<'a> {
         // Without layers of single bands there are the fluxes, which are those of the best template.
         let layer = |p: &Peak| usize::from(if bands(p).is_some() { p.layer } else { p.best_layer });
         let width = |p: &Peak| field.widths_px.get(layer(p)).copied().unwrap_or(field.widths_px[0]);
-        let tree = RTree::bulk_load(peaks.iter().enumerate().map(|(i, p)| GeomWithData::new([p.at.x, p.at.y], i)).collect());
         let widest = field.widths_px.iter().copied().fold(0.0, f64::max);
         let reach_px = 2.0 * widest * (-MIN_OVERLAP.ln()).sqrt();
         let own_band = |p: &Peak| bands(p).and_then(|bands| bands.iter().position(|&l| l == usize::from(p.layer)));
@@ -90,12 +114,32 @@ impl<'a> Scene<'a> {
             own_band: peaks.iter().map(own_band).collect(),
             templates_px: peaks.iter().map(width).collect(),
             stand_in: (0..peaks.len()).collect(),
+            is_object: vec![false; peaks.len()],
             bright: Vec::new(),
+            tree: RTree::new(),
             peaks,
             field,
-            tree,
             reach_px,
         }
+    }
+
+    pub fn add_object(&mut self, p: usize) {
+        self.is_object[p] = true;
+        self.tree.insert(self.place(p));
+        if !self.is_known(&self.peaks[p]) && self.height(p) > BRIGHT {
+            self.bright.push(p);
+        }
+    }
+
+    pub fn remove_object(&mut self, p: usize) {
+        self.is_object[p] = false;
+        self.stand_in[p] = p;
+        self.tree.remove(&self.place(p));
+        self.bright.retain(|&q| q != p);
+    }
+
+    fn place(&self, p: usize) -> GeomWithData<[f64; 2], usize> {
+        GeomWithData::new([self.peaks[p].at.x, self.peaks[p].at.y], p)
     }
 
     pub fn layer_width(&self, layer: u16) -> f64 {
@@ -129,8 +173,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Nothing else has light there: that it is an object its layer's threshold has decided, and with it the rate of false ones.
-    pub fn is_alone(&self, p: usize, near: &[usize]) -> bool {
-        near.is_empty() && self.wings(self.stand_in[p]).iter().all(|w| self.field.model_error * w < NO_DOUBT)
+    pub fn is_alone(&self, p: usize, around: &Around) -> bool {
+        around.objects.is_empty() && self.wings(self.stand_in[p]).iter().all(|w| self.field.model_error * w < NO_DOUBT)
     }
 
     /// What the bright objects' wings may make of the height of `p` in each band, at most.
@@ -147,72 +191,54 @@ impl<'a> Scene<'a> {
         sums
     }
 
-    /// Objects other than `p` that overlap with it, those that do most first.
-    pub fn neighbours(&self, p: usize, is_object: &[bool]) -> Vec<usize> {
+    /// Objects other than `p` that overlap with it.
+    pub fn around(&self, p: usize) -> Around {
         let at = [self.peaks[p].at.x, self.peaks[p].at.y];
         let near = self.tree.locate_within_distance(at, self.reach_px * self.reach_px).map(|n| n.data);
-        let mut near: Vec<(f64, usize)> = near
-            .filter(|&q| q != p && is_object[q])
-            .map(|q| (self.overlap(p, self.stand_in[q]), q))
-            .filter(|(r, _)| *r > MIN_OVERLAP)
-            .collect();
+        let mut near: Vec<(f64, usize)> =
+            near.filter(|&q| q != p).map(|q| (self.overlap(p, self.stand_in[q]), q)).filter(|(r, _)| *r > MIN_OVERLAP).collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         near.truncate(MAX_NEIGHBOURS);
-        near.into_iter().map(|(_, q)| q).collect()
+        let objects: Vec<usize> = near.into_iter().map(|(_, q)| q).collect();
+        let r = |i: usize, j: usize| if i == j { 1.0 + RIDGE } else { self.overlap(self.stand_in[objects[i]], self.stand_in[objects[j]]) };
+        let factor = (!objects.is_empty()).then(|| Cholesky::new(DMatrix::from_fn(objects.len(), objects.len(), r))).flatten();
+        Around { objects, factor }
     }
 
     /// The nearest object.
-    pub fn nearest(&self, p: usize, is_object: &[bool]) -> Option<usize> {
-        let at = [self.peaks[p].at.x, self.peaks[p].at.y];
-        self.tree.nearest_neighbor_iter(&at).map(|n| n.data).find(|&q| is_object[q])
+    pub fn nearest(&self, p: usize) -> Option<usize> {
+        self.tree.nearest_neighbor(&[self.peaks[p].at.x, self.peaks[p].at.y]).map(|n| n.data)
     }
 
-    /// w = R⁻¹ r and the variance 1 - r·w of what is left at `p`.
-    pub fn weights(&self, p: usize, near: &[usize]) -> (DVector<f64>, f64) {
-        let (r, w) = self.weights_in(p, self.templates_px[p], near);
-        let left = 1.0 - r.dot(&w);
-        (w, left.max(MIN_VARIANCE))
+    /// Of a template of width `s` at `p`.
+    pub fn overlaps(&self, p: usize, s: f64, around: &Around) -> Overlaps {
+        let with = |&q: &usize| overlap(s, self.templates_px[self.stand_in[q]], self.distance_sq(p, self.stand_in[q]));
+        let r = DVector::from_iterator(around.objects.len(), around.objects.iter().map(with));
+        let w = around.factor.as_ref().map_or_else(
+            // All by the one that overlaps most.
+            || DVector::from_fn(r.len(), |i, _| if i == 0 { r[0] } else { 0.0 }),
+            |factor| factor.solve(&r),
+        );
+        Overlaps { r, w }
     }
 
-    /// Overlaps r of the objects `near` with a template of width `s` at `p`, and R⁻¹ r.
-    pub fn weights_in(&self, p: usize, s: f64, near: &[usize]) -> (DVector<f64>, DVector<f64>) {
-        if near.is_empty() {
-            return (DVector::zeros(0), DVector::zeros(0));
-        }
-        let near: Vec<usize> = near.iter().map(|&q| self.stand_in[q]).collect();
-        let r = DVector::from_iterator(near.len(), near.iter().map(|&q| overlap(s, self.templates_px[q], self.distance_sq(p, q))));
-        let overlaps = DMatrix::from_fn(near.len(), near.len(), |i, j| if i == j { 1.0 + RIDGE } else { self.overlap(near[i], near[j]) });
-        // Gaussians overlap by a positive matrix; should rounding undo that, nothing is explained by the furthest.
-        match Cholesky::new(overlaps) {
-            Some(factor) => {
-                let w = factor.solve(&r);
-                (r, w)
-            }
-            None => {
-                let mut w = DVector::zeros(r.len());
-                w[0] = r[0];
-                (r, w)
-            }
-        }
-    }
-
-    /// Height that the objects `near` make in a band, by their weights.
-    pub fn predicted(&self, band: usize, near: &[usize], weights: &DVector<f64>) -> f64 {
+    /// Height that objects make in a band, by their shares.
+    pub fn predicted(&self, band: usize, objects: &[usize], shares: &DVector<f64>) -> f64 {
         let height_of = |q: usize| self.heights[self.stand_in[q]].get(band).copied().filter(|h| h.is_finite()).unwrap_or(0.0);
-        // Light only adds: a weight may be negative, what all make together is not.
-        near.iter().zip(weights.iter()).map(|(&q, w)| w * height_of(q)).sum::<f64>().max(0.0)
+        // Light only adds: a share may be negative, what all make together is not.
+        objects.iter().zip(shares.iter()).map(|(&q, w)| w * height_of(q)).sum::<f64>().max(0.0)
     }
 
-    /// Significance of what the objects `near` leave of `p`.
-    pub fn conditional(&self, p: usize, near: &[usize]) -> f64 {
+    /// Significance of what the objects leave of `p`.
+    pub fn conditional(&self, p: usize, around: &Around) -> f64 {
         if self.heights[p].is_empty() {
             return self.peaks[p].significance;
         }
-        let (w, variance) = if near.is_empty() { (DVector::zeros(0), 1.0) } else { self.weights(p, near) };
-        let wings = self.wings(p);
+        let overlaps = self.overlaps(p, self.templates_px[p], around);
+        let (variance, wings) = (overlaps.variance(), self.wings(p));
         let mut sum = 0.0;
         for (b, height) in self.witnesses(p) {
-            let predicted = self.predicted(b, near, &w);
+            let predicted = self.predicted(b, &around.objects, &overlaps.w);
             let rest = (height - predicted).max(0.0);
             sum += rest * rest / (variance + (self.field.model_error * predicted.max(wings[b])).powi(2));
         }
@@ -221,21 +247,25 @@ impl<'a> Scene<'a> {
         sum.min(alone).sqrt()
     }
 
+    /// ln of the odds that what is left of `p` is an object, and not noise.
+    pub fn log_odds(&self, p: usize, left: f64) -> f64 {
+        self.field.prior.log_odds(left, self.witnesses(p).count().max(1))
+    }
+
     /// ln of the odds that what the objects leave of a peak is an object, and not noise.
-    pub fn log_odds_left(&self, p: usize, near: &[usize]) -> f64 {
+    pub fn log_odds_left(&self, p: usize, around: &Around) -> f64 {
         let shown = self.stand_in[p];
-        let n_bands = self.witnesses(shown).count().max(1);
-        self.field.prior.log_odds(self.conditional(shown, near), n_bands)
+        self.log_odds(shown, self.conditional(shown, around))
     }
 
     /// True if the objects do not explain a peak.
-    pub fn is_left(&self, p: usize, near: &[usize]) -> bool {
-        self.is_alone(p, near) || self.log_odds_left(p, near) > 0.0
+    pub fn is_left(&self, p: usize, around: &Around) -> bool {
+        self.is_alone(p, around) || self.log_odds_left(p, around) > 0.0
     }
 
     /// The object that a peak is most likely the same as, if that is likelier than another object there.
-    pub fn same(&self, p: usize, near: &[usize]) -> Option<usize> {
-        let all = near.iter().map(|&o| (self.log_same(p, o), o)).filter(|(log_same, _)| *log_same > 0.0);
+    pub fn same(&self, p: usize, around: &Around) -> Option<usize> {
+        let all = around.objects.iter().map(|&o| (self.log_same(p, o), o)).filter(|(log_same, _)| *log_same > 0.0);
         all.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1))).map(|(_, o)| o)
     }
 

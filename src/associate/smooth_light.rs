@@ -44,12 +44,23 @@ impl Pair {
     }
 }
 
-/// Density by height of light that no object models, among places above the threshold \[1/sigma\]: a tenth of them, over ten sigma.
+/// Density by height of light that no object models, among places above the threshold \[1/sigma\]: a tenth of them, over ten sigma,
 const SMOOTH_PER_SIGMA: f64 = 0.01;
+/// and of light on ridges: one of two hundred.
+const RIDGE_PER_SIGMA: f64 = 0.0005;
 
 /// ln of the probability that there is smooth light at a place where the square of the significance of light beyond the objects' is `excess2`.
 pub(super) fn ln_share_of_smooth(excess2: f64) -> f64 {
-    let ln_odds = (SMOOTH_PER_SIGMA * (2.0 * PI).sqrt()).ln() + 0.5 * excess2;
+    ln_share(SMOOTH_PER_SIGMA, excess2)
+}
+
+/// The same of a ridge.
+pub(super) fn ln_share_of_ridges(excess2: f64) -> f64 {
+    ln_share(RIDGE_PER_SIGMA, excess2)
+}
+
+fn ln_share(per_sigma: f64, excess2: f64) -> f64 {
+    let ln_odds = (per_sigma * (2.0 * PI).sqrt()).ln() + 0.5 * excess2;
     -(-ln_odds).exp().ln_1p()
 }
 
@@ -97,6 +108,7 @@ mod tests {
     #[test]
     fn smooth_light_is_rare_and_then_certain() {
         assert!((ln_share_of_smooth(0.0) + 3.71).abs() < 0.01);
-        assert!(ln_share_of_smooth(16.0).abs() < 0.02);
+        assert!((ln_share_of_ridges(0.0) + 6.68).abs() < 0.01);
+        assert!(ln_share_of_smooth(16.0).abs() < 0.02 && ln_share_of_ridges(25.0).abs() < 0.01);
     }
 }

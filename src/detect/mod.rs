@@ -33,7 +33,8 @@ pub use map_source::{LikelihoodMaps, MapSource, Window, WindowPlanes};
 pub use maxima::{Join, Maximum, maxima};
 pub use noise_model::{Autocorrelations, LayerNoise, layer_noise};
 pub use null_distribution::{
-    chi_peak_density, chi_tail, free_sed_peak_density, free_sed_tail, ln_dip_density, maximum_density, normal_peak_density, normal_tail,
+    chi_peak_density, chi_tail, free_sed_peak_density, free_sed_peaks_per_sigma, free_sed_tail, ln_dip_density, maximum_density,
+    normal_peak_density, normal_tail, ridge_curvature_density,
 };
 pub use quadratic::{Quadratic, quadratic_peak};
 pub use sed::SedDefinition;

@@ -26,7 +26,8 @@ impl SpanSet {
     #[must_use]
     pub fn from_spans(mut spans: Vec<Span>) -> Self {
         spans.retain(|s| s.x1 >= s.x0);
-        spans.sort_unstable();
+        // Most are the runs of some sets, one after the other, which a stable sort merges.
+        spans.sort();
         let mut out: Vec<Span> = Vec::with_capacity(spans.len());
         for s in spans {
             match out.last_mut() {
